@@ -1,0 +1,192 @@
+// Package pgerr says what a Postgres error means for a run, and what of it may
+// be told. It is the one place that reads SQLSTATEs, for the source and for the
+// checkpoint alike.
+//
+// The text of a server's error may quote row values (invalid input syntax for
+// type json: "..."), its detail nearly always does, and a connection string
+// that cannot be parsed may hold a password. Wrap therefore keeps of an error
+// only what is safe: code, condition, the names of schema objects, and the
+// message where its class never quotes data.
+package pgerr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Class is what to do about an error.
+type Class int
+
+const (
+	// Stop: the same statement will fail again until somebody changes something
+	// (privileges, a missing table, a wrong password, bad SQL, bad data).
+	Stop Class = iota
+	// Again: the database is away, busy or has cancelled the statement; the same
+	// statement may succeed later. Whether a COMMIT took effect is not known.
+	Again
+	// Ended: the caller's own context ended; not the database's doing.
+	Ended
+)
+
+// Error is a Postgres or connection error that is safe to print.
+type Error struct {
+	Op    string // what was being done: "read a page"
+	Code  string // SQLSTATE, or "" where the server did not answer
+	Text  string // safe words
+	Class Class
+	cause error // for errors.Is on context errors only; never printed
+}
+
+// Error returns operation, words and SQLSTATE in one line.
+func (e *Error) Error() string {
+	if e.Code == "" {
+		return e.Op + ": " + e.Text
+	}
+	return fmt.Sprintf("%s: %s (SQLSTATE %s)", e.Op, e.Text, e.Code)
+}
+
+// Is makes errors.Is(err, context.Canceled) and DeadlineExceeded work without
+// handing out the wrapped error, which may carry secrets.
+func (e *Error) Is(target error) bool {
+	return (target == context.Canceled || target == context.DeadlineExceeded) && errors.Is(e.cause, target)
+}
+
+// Wrap returns err as an *Error that names the operation, or nil for nil. An
+// *Error inside err is returned with the operation put before its own.
+func Wrap(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var done *Error
+	if errors.As(err, &done) {
+		again := *done
+		again.Op = op + ": " + done.Op
+		return &again
+	}
+	e := &Error{Op: op, Class: classify(err), cause: err}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		e.Code = pg.Code
+		e.Text = words(pg)
+	} else {
+		e.Text = network(err)
+	}
+	return e
+}
+
+// ClassOf returns the class of an error that came through Wrap; any other
+// error is Stop.
+func ClassOf(err error) Class {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Class
+	}
+	return Stop
+}
+
+// CodeOf returns the SQLSTATE of an error that came through Wrap, or "".
+func CodeOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// classify is the table from SQL error to class.
+func classify(err error) Class {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch pg.Code {
+		case "25006": // read-only transaction: a standby, or a primary that was just demoted
+			return Stop
+		case "57014": // cancelled: statement_timeout, or somebody's pg_cancel_backend
+			return Again
+		case "55P03", // lock not available
+			"55006": // object in use
+			return Again
+		case "57P04": // database dropped
+			return Stop
+		}
+		switch pg.Code[:2] {
+		case "08", // connection exception (also what PgBouncer says when its server is away)
+			"40", // rolled back: serialization, deadlock, conflict with recovery
+			"53", // out of disk, memory or connections
+			"57", // shut down, crashed, starting up
+			"58": // the server's own I/O trouble
+			return Again
+		}
+		return Stop
+	}
+	var parse *pgconn.ParseConfigError
+	switch {
+	case errors.As(err, &parse):
+		return Stop
+	case errors.Is(err, context.Canceled):
+		return Ended
+	case errors.Is(err, pgx.ErrNoRows), errors.Is(err, pgx.ErrTooManyRows):
+		return Stop
+	}
+	// What is left never reached a server, or lost it: dial, DNS, TLS, reset,
+	// unexpected EOF, a deadline of our own, a connection closed under us.
+	if strings.Contains(err.Error(), "tls: failed to verify certificate") {
+		return Stop
+	}
+	var connect *pgconn.ConnectError
+	var netErr net.Error
+	switch {
+	case errors.As(err, &connect), errors.As(err, &netErr),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+		errors.Is(err, context.DeadlineExceeded), pgconn.SafeToRetry(err),
+		strings.Contains(err.Error(), "conn closed"), strings.Contains(err.Error(), "closed pool"):
+		return Again
+	}
+	return Stop
+}
+
+// words returns what of a server's error may be printed. Class 22 (data) and
+// 23 (constraints) quote values, as do messages raised by functions (P0001,
+// XX000); of them only the condition and the names are told.
+func words(pg *pgconn.PgError) string {
+	var names []string
+	add := func(what, name string) {
+		if name != "" {
+			names = append(names, what+" "+name)
+		}
+	}
+	add("table", pg.TableName)
+	add("column", pg.ColumnName)
+	add("constraint", pg.ConstraintName)
+	var text string
+	switch class := pg.Code[:2]; class {
+	case "08", "25", "28", "3D", "3F", "40", "42", "53", "55", "57", "58":
+		text = pg.Message
+	case "22":
+		text = "a value in the data does not fit the expression that the query applies to it (the server's words are withheld, they quote the value)"
+	case "23":
+		text = "a constraint is violated"
+	default:
+		text = "the server refused (its words are withheld, they may quote data)"
+	}
+	if len(names) > 0 && !strings.Contains(text, "\"") {
+		text += " [" + strings.Join(names, ", ") + "]"
+	}
+	return text
+}
+
+// network returns safe words for an error that is not the server's. pgconn's
+// ConnectError names host, user and database, never the password.
+func network(err error) string {
+	var parse *pgconn.ParseConfigError
+	if errors.As(err, &parse) {
+		return "the connection string cannot be parsed"
+	}
+	return strings.Join(strings.Fields(err.Error()), " ")
+}
