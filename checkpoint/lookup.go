@@ -1,0 +1,67 @@
+package checkpoint
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"tokenmigrate/checkpoint/pgerr"
+)
+
+// Prior is what the checkpoint knows of a token.
+type Prior struct {
+	Outcome     Outcome
+	Reason      string
+	Detail      string
+	Attempts    int
+	Fingerprint Hash // of what was sent last; zero: nothing was
+	Imported    Hash // of what was imported last; zero: nothing was
+	RunID       int64
+}
+
+// Lookup returns what is known of the given keys, and which keys own the given
+// identities: those that were sent for them last. Keys and identities that the
+// checkpoint does not know are missing from the maps.
+func (s *Store) Lookup(ctx context.Context, migration int64, keys []string, identities []Hash) (map[string]Prior, map[Hash]string, error) {
+	priors := make(map[string]Prior, len(keys))
+	owners := make(map[Hash]string)
+	var q pgx.Batch
+	q.Queue(s.in(`
+		SELECT key, outcome, coalesce(reason, ''), coalesce(detail, ''), attempts, fingerprint, imported_fingerprint, coalesce(run_id, 0)
+		FROM {schema}.tokens WHERE migration_id = $1 AND key = ANY($2::text[])`), migration, keys).
+		Query(func(rows pgx.Rows) error {
+			var key string
+			var p Prior
+			var fingerprint, imported []byte
+			_, err := pgx.ForEachRow(rows, []any{&key, (*string)(&p.Outcome), &p.Reason, &p.Detail, &p.Attempts, &fingerprint, &imported, &p.RunID}, func() error {
+				p.Fingerprint, p.Imported = Hash{}, Hash{}
+				copy(p.Fingerprint[:], fingerprint)
+				copy(p.Imported[:], imported)
+				priors[key] = p
+				return nil
+			})
+			return err
+		})
+	raw := make([][]byte, len(identities))
+	for i := range identities {
+		raw[i] = identities[i][:]
+	}
+	// The earliest import owns an identity that several keys were sent for.
+	q.Queue(s.in(`
+		SELECT DISTINCT ON (identity) identity, key
+		FROM {schema}.tokens WHERE migration_id = $1 AND identity = ANY($2::bytea[])
+		ORDER BY identity, imported_at, key`), migration, raw).
+		Query(func(rows pgx.Rows) error {
+			var identity []byte
+			var key string
+			_, err := pgx.ForEachRow(rows, []any{&identity, &key}, func() error {
+				owners[Hash(identity)] = key
+				return nil
+			})
+			return err
+		})
+	if err := s.pool.SendBatch(ctx, &q).Close(); err != nil {
+		return nil, nil, pgerr.Wrap("look up tokens", err)
+	}
+	return priors, owners, nil
+}

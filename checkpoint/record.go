@@ -1,0 +1,293 @@
+package checkpoint
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"tokenmigrate/checkpoint/pgerr"
+)
+
+// Outcome is how a token ended.
+type Outcome string
+
+// The outcomes that the tokens table knows. The report has two more, unchanged
+// and pending, which need no row.
+const (
+	Imported Outcome = "imported"
+	Failed   Outcome = "failed"
+	Invalid  Outcome = "invalid"
+	Skipped  Outcome = "skipped"
+	Unknown  Outcome = "unknown"
+)
+
+// Hash is a fingerprint or an identity: a version byte and 15 bytes of an HMAC.
+type Hash [16]byte
+
+// Sent is one token of a call.
+type Sent struct {
+	Key         string
+	Environment string
+	Fingerprint Hash
+	Identity    Hash
+}
+
+// Intent is the note that a call is about to be made.
+type Intent struct {
+	ID        uuid.UUID
+	Connector string
+	Tokens    []Sent
+	// Settle is how long after the commit the call may still be under way: its
+	// timeout and a margin.
+	Settle time.Duration
+}
+
+// Ending is how one token of a call ended.
+type Ending struct {
+	Sent
+	Outcome   Outcome
+	Succeeded *bool // the endpoint's own answer; nil: it gave none
+	Reason    string
+	Detail    string
+}
+
+// Answer is a call whose intent is to be removed: with the endings of all its
+// tokens, or with none where the call was certainly not made.
+type Answer struct {
+	Call      uuid.UUID
+	Connector string
+	Endings   []Ending
+}
+
+// Local is the outcome of a row that was decided without a call: invalid,
+// skipped, or imported again after having been one of these.
+type Local struct {
+	Key         string
+	Connector   string
+	Environment string
+	Outcome     Outcome
+	Reason      string
+	Detail      string
+}
+
+// Batch is what one transaction of Record writes.
+type Batch struct {
+	Intents []Intent
+	Answers []Answer
+	Locals  []Local
+	Counts  []byte // the run's counts, as JSON, true once this batch is written
+	Waiting string
+}
+
+// Recorded tells what of a batch took effect.
+type Recorded struct {
+	// LeaseLost: the intents and locals were not written, since another worker
+	// holds the shard now. Everything else was.
+	LeaseLost bool
+	// Settled lists the calls whose intent another worker had settled before:
+	// their endings were not written.
+	Settled []uuid.UUID
+}
+
+// recordTimeout bounds one transaction of Record; after it the outcome of the
+// COMMIT is not known, and the batch is repeated.
+const recordTimeout = 30 * time.Second
+
+// Record writes a batch in one transaction. It is safe to repeat after an error
+// of class Again, also when the first attempt had in fact committed.
+//
+// Each key may stand in one answer of the batch only.
+func (s *Store) Record(ctx context.Context, l Lease, run int64, b Batch) (Recorded, error) {
+	var out Recorded
+	// One round trip: a batch without BEGIN of its own is one transaction, since
+	// it ends with one Sync.
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	var q pgx.Batch
+	stood := make(map[uuid.UUID]bool, len(b.Answers))
+	if len(b.Answers) > 0 {
+		s.queueAnswers(&q, l.Migration, run, b.Answers, stood)
+	}
+	if len(b.Locals) > 0 {
+		s.queueLocals(&q, l, run, b.Locals)
+	}
+	for _, in := range b.Intents {
+		s.queueIntent(&q, l, run, in, &out)
+	}
+	q.Queue(s.in(`UPDATE {schema}.runs SET counts = $2, waiting = $3, heartbeat_at = clock_timestamp() WHERE id = $1`),
+		run, b.Counts, b.Waiting)
+	if err := s.pool.SendBatch(ctx, &q).Close(); err != nil {
+		return Recorded{}, pgerr.Wrap("record outcomes", err)
+	}
+	for _, a := range b.Answers {
+		if stood[a.Call] || len(a.Endings) == 0 {
+			continue
+		}
+		mine, err := s.recordedBefore(ctx, l.Migration, a)
+		if err != nil {
+			return Recorded{}, err
+		}
+		if !mine {
+			out.Settled = append(out.Settled, a.Call)
+		}
+	}
+	return out, nil
+}
+
+// queueAnswers removes the intents and, for those that still stood, writes the
+// endings of their tokens.
+func (s *Store) queueAnswers(q *pgx.Batch, migration, run int64, answers []Answer, stood map[uuid.UUID]bool) {
+	n := 0
+	for _, a := range answers {
+		n += len(a.Endings)
+	}
+	calls := make([]uuid.UUID, 0, len(answers))
+	var (
+		call         = make([]uuid.UUID, 0, n)
+		key          = make([]string, 0, n)
+		connector    = make([]string, 0, n)
+		environment  = make([]string, 0, n)
+		outcome      = make([]string, 0, n)
+		succeeded    = make([]*bool, 0, n)
+		reason       = make([]*string, 0, n)
+		detail       = make([]*string, 0, n)
+		fingerprints = make([][]byte, 0, n)
+		identities   = make([][]byte, 0, n)
+	)
+	for i := range answers {
+		a := &answers[i]
+		calls = append(calls, a.Call)
+		for j := range a.Endings {
+			e := &a.Endings[j]
+			call = append(call, a.Call)
+			key = append(key, e.Key)
+			connector = append(connector, a.Connector)
+			environment = append(environment, e.Environment)
+			outcome = append(outcome, string(e.Outcome))
+			succeeded = append(succeeded, e.Succeeded)
+			reason = append(reason, orNull(e.Reason))
+			detail = append(detail, orNull(e.Detail))
+			fingerprints = append(fingerprints, e.Fingerprint[:])
+			identities = append(identities, e.Identity[:])
+		}
+	}
+	q.Queue(s.in(`
+		WITH standing AS (
+			DELETE FROM {schema}.calls WHERE id = ANY($3::uuid[]) RETURNING id
+		), written AS (
+			INSERT INTO {schema}.tokens AS t
+				(migration_id, key, connector, environment, outcome, succeeded, reason, detail, attempts,
+				 fingerprint, identity, imported_fingerprint, imported_at, run_id, call_id, updated_at)
+			SELECT $1, o.key, o.connector, o.environment, o.outcome, o.succeeded, o.reason, o.detail, 1,
+				o.fingerprint, o.identity,
+				CASE WHEN o.outcome = 'imported' THEN o.fingerprint END,
+				CASE WHEN o.outcome = 'imported' THEN now() END,
+				$2, o.call_id, now()
+			FROM unnest($4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::boolean[],
+				$10::text[], $11::text[], $12::bytea[], $13::bytea[])
+				AS o (call_id, key, connector, environment, outcome, succeeded, reason, detail, fingerprint, identity)
+			JOIN standing ON standing.id = o.call_id
+			ON CONFLICT (migration_id, key) DO UPDATE SET
+				connector = excluded.connector, environment = excluded.environment,
+				outcome = excluded.outcome, succeeded = excluded.succeeded,
+				reason = excluded.reason, detail = excluded.detail,
+				attempts = t.attempts + 1,
+				fingerprint = excluded.fingerprint, identity = excluded.identity,
+				imported_fingerprint = coalesce(excluded.imported_fingerprint, t.imported_fingerprint),
+				imported_at = coalesce(excluded.imported_at, t.imported_at),
+				run_id = excluded.run_id, call_id = excluded.call_id, updated_at = excluded.updated_at
+		)
+		SELECT id FROM standing`),
+		migration, run, calls, call, key, connector, environment, outcome, succeeded, reason, detail, fingerprints, identities).
+		Query(func(rows pgx.Rows) error {
+			var id uuid.UUID
+			_, err := pgx.ForEachRow(rows, []any{&id}, func() error { stood[id] = true; return nil })
+			return err
+		})
+}
+
+// queueLocals writes outcomes that needed no call, if the lease is still this
+// holder's. What the endpoint last said, and what was sent and imported last,
+// stay as they are.
+func (s *Store) queueLocals(q *pgx.Batch, l Lease, run int64, locals []Local) {
+	n := len(locals)
+	var (
+		key         = make([]string, n)
+		connector   = make([]*string, n)
+		environment = make([]*string, n)
+		outcome     = make([]string, n)
+		reason      = make([]*string, n)
+		detail      = make([]*string, n)
+	)
+	for i := range locals {
+		o := &locals[i]
+		key[i], outcome[i] = o.Key, string(o.Outcome)
+		connector[i], environment[i] = orNull(o.Connector), orNull(o.Environment)
+		reason[i], detail[i] = orNull(o.Reason), orNull(o.Detail)
+	}
+	q.Queue(s.in(`
+		INSERT INTO {schema}.tokens AS t
+			(migration_id, key, connector, environment, outcome, reason, detail, run_id, updated_at)
+		SELECT $1, o.key, o.connector, o.environment, o.outcome, o.reason, o.detail, $2, now()
+		FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+			AS o (key, connector, environment, outcome, reason, detail)
+		WHERE EXISTS (SELECT FROM {schema}.leases
+			WHERE migration_id = $1 AND shard = $9 AND holder = $10 AND epoch = $11)
+		ON CONFLICT (migration_id, key) DO UPDATE SET
+			connector = excluded.connector, environment = excluded.environment,
+			outcome = excluded.outcome, reason = excluded.reason, detail = excluded.detail,
+			run_id = excluded.run_id, updated_at = excluded.updated_at`),
+		l.Migration, run, key, connector, environment, outcome, reason, detail, l.Shard, l.Holder, l.Epoch)
+}
+
+// queueIntent writes an intent, if the lease is still this holder's.
+func (s *Store) queueIntent(q *pgx.Batch, l Lease, run int64, in Intent, out *Recorded) {
+	n := len(in.Tokens)
+	keys, environments := make([]string, n), make([]string, n)
+	fingerprints, identities := make([][]byte, n), make([][]byte, n)
+	for i := range in.Tokens {
+		t := &in.Tokens[i]
+		keys[i], environments[i] = t.Key, t.Environment
+		fingerprints[i], identities[i] = t.Fingerprint[:], t.Identity[:]
+	}
+	q.Queue(s.in(`
+		INSERT INTO {schema}.calls
+			(id, migration_id, shard, run_id, connector, environments, keys, fingerprints, identities, started_at, settle_after)
+		SELECT $1, migration_id, shard, $6, $7, $8, $9, $10, $11, clock_timestamp(), clock_timestamp() + $12::bigint * interval '1 microsecond'
+		FROM {schema}.leases WHERE migration_id = $2 AND shard = $3 AND holder = $4 AND epoch = $5
+		ON CONFLICT (id) DO UPDATE SET started_at = excluded.started_at, settle_after = excluded.settle_after
+		RETURNING true`),
+		in.ID, l.Migration, l.Shard, l.Holder, l.Epoch, run, in.Connector, environments, keys, fingerprints, identities, in.Settle.Microseconds()).
+		Query(func(rows pgx.Rows) error {
+			written := false
+			_, err := pgx.ForEachRow(rows, []any{&written}, func() error { return nil })
+			if err == nil && !written {
+				out.LeaseLost = true
+			}
+			return err
+		})
+}
+
+// recordedBefore tells whether an answer whose intent is gone was recorded by
+// an earlier attempt, of which only the COMMIT's answer was lost.
+func (s *Store) recordedBefore(ctx context.Context, migration int64, a Answer) (bool, error) {
+	keys := make([]string, len(a.Endings))
+	for i := range a.Endings {
+		keys[i] = a.Endings[i].Key
+	}
+	var n int
+	err := s.pool.QueryRow(ctx, s.in(`
+		SELECT count(*) FROM {schema}.tokens WHERE migration_id = $1 AND key = ANY($2::text[]) AND call_id = $3`),
+		migration, keys, a.Call).Scan(&n)
+	return n > 0, pgerr.Wrap(fmt.Sprintf("look for the outcomes of call %s", a.Call), err)
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

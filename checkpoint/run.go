@@ -1,0 +1,149 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tokenmigrate/checkpoint/pgerr"
+)
+
+// Run is one row of runs.
+type Run struct {
+	ID          int64
+	Shard       int
+	Version     string
+	Mode        string
+	StartedAt   time.Time
+	FinishedAt  time.Time // zero: it has not finished, or it died
+	HeartbeatAt time.Time
+	ExitCode    *int
+	Counts      []byte // JSON
+	Waiting     string
+	LastError   string
+	Alive       bool // its shard's lease has not lapsed
+	Holder      string
+}
+
+// StartRun writes the row of a run that begins and returns its id.
+func (s *Store) StartRun(ctx context.Context, l Lease, version, mode string) (int64, error) {
+	var id int64
+	err := s.pool.QueryRow(ctx, s.in(`
+		INSERT INTO {schema}.runs (migration_id, shard, version, mode) VALUES ($1, $2, $3, $4) RETURNING id`),
+		l.Migration, l.Shard, version, mode).Scan(&id)
+	return id, pgerr.Wrap("write the run", err)
+}
+
+// FinishRun writes how a run ended.
+func (s *Store) FinishRun(ctx context.Context, run int64, exitCode int, counts []byte, lastError string) error {
+	_, err := s.pool.Exec(ctx, s.in(`
+		UPDATE {schema}.runs
+		SET finished_at = clock_timestamp(), heartbeat_at = clock_timestamp(), exit_code = $2, counts = $3, waiting = NULL, last_error = $4
+		WHERE id = $1`), run, exitCode, counts, orNull(lastError))
+	return pgerr.Wrap("write the end of the run", err)
+}
+
+// Runs returns the newest run of each shard, by shard.
+func (s *Store) Runs(ctx context.Context, migration int64) ([]Run, error) {
+	rows, err := s.pool.Query(ctx, s.in(`
+		SELECT DISTINCT ON (r.shard) r.id, r.shard, r.version, r.mode, r.started_at, r.finished_at, r.heartbeat_at,
+			r.exit_code, r.counts, coalesce(r.waiting, ''), coalesce(r.last_error, ''),
+			r.finished_at IS NULL AND coalesce(l.holder <> '' AND l.expires_at > clock_timestamp(), false), coalesce(l.holder, '')
+		FROM {schema}.runs r LEFT JOIN {schema}.leases l USING (migration_id, shard)
+		WHERE r.migration_id = $1 ORDER BY r.shard, r.id DESC`), migration)
+	if err != nil {
+		return nil, pgerr.Wrap("read the runs", err)
+	}
+	runs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Run, error) {
+		var r Run
+		var finished *time.Time
+		err := row.Scan(&r.ID, &r.Shard, &r.Version, &r.Mode, &r.StartedAt, &finished, &r.HeartbeatAt,
+			&r.ExitCode, &r.Counts, &r.Waiting, &r.LastError, &r.Alive, &r.Holder)
+		if finished != nil {
+			r.FinishedAt = *finished
+		}
+		return r, err
+	})
+	return runs, pgerr.Wrap("read the runs", err)
+}
+
+// Totals returns the number of tokens by outcome, over all runs.
+func (s *Store) Totals(ctx context.Context, migration int64) (map[Outcome]int64, error) {
+	rows, err := s.pool.Query(ctx, s.in(`
+		SELECT outcome, count(*) FROM {schema}.tokens WHERE migration_id = $1 GROUP BY outcome`), migration)
+	if err != nil {
+		return nil, pgerr.Wrap("count the tokens", err)
+	}
+	totals := make(map[Outcome]int64)
+	var outcome string
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&outcome, &n}, func() error { totals[Outcome(outcome)] = n; return nil })
+	return totals, pgerr.Wrap("count the tokens", err)
+}
+
+// Failure is a token that is not imported.
+type Failure struct {
+	Key         string
+	Connector   string
+	Environment string
+	Outcome     Outcome
+	Reason      string
+	Detail      string
+	Attempts    int
+	UpdatedAt   time.Time
+}
+
+// Filter chooses among failures; empty fields choose all.
+type Filter struct {
+	Connector string
+	Reason    string
+	Limit     int
+}
+
+// failuresPage is how many failures one short transaction reads.
+const failuresPage = 1000
+
+// Failures calls each for every token that is not imported, in the order of
+// their keys, and stops at each's first error. It reads pages, so that ten
+// million of them need no memory and hold no snapshot.
+func (s *Store) Failures(ctx context.Context, migration int64, f Filter, each func(Failure) error) error {
+	after, first := "", true
+	left := f.Limit
+	for {
+		rows, err := s.pool.Query(ctx, s.in(`
+			SELECT key, coalesce(connector, ''), coalesce(environment, ''), outcome, coalesce(reason, ''), coalesce(detail, ''), attempts, updated_at
+			FROM {schema}.tokens
+			WHERE migration_id = $1 AND ($2 OR key > $3) AND outcome <> 'imported'
+				AND ($4 = '' OR connector = $4) AND ($5 = '' OR reason = $5)
+			ORDER BY key LIMIT $6`), migration, first, after, f.Connector, f.Reason, failuresPage)
+		if err != nil {
+			return pgerr.Wrap("read the failures", err)
+		}
+		page, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Failure, error) {
+			var x Failure
+			err := row.Scan(&x.Key, &x.Connector, &x.Environment, (*string)(&x.Outcome), &x.Reason, &x.Detail, &x.Attempts, &x.UpdatedAt)
+			return x, err
+		})
+		if err != nil {
+			return pgerr.Wrap("read the failures", err)
+		}
+		for _, x := range page {
+			if f.Limit > 0 && left == 0 {
+				return nil
+			}
+			left--
+			if err := each(x); err != nil {
+				return err
+			}
+		}
+		if len(page) < failuresPage {
+			return nil
+		}
+		after, first = page[len(page)-1].Key, false
+	}
+}
+
+// ErrNoRun: the migration has not been run yet.
+var ErrNoRun = errors.New("the migration has not been run yet")

@@ -1,0 +1,161 @@
+package checkpoint
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"tokenmigrate/checkpoint/pgerr"
+)
+
+//go:embed schema/*.sql
+var schemaFiles embed.FS
+
+// Errors about the state of the tables; each needs somebody to act.
+var (
+	// ErrNoSchema: the tables are not there. A run makes them; the commands that
+	// only read take it for an empty checkpoint.
+	ErrNoSchema = errors.New("the checkpoint's tables do not exist yet")
+	// ErrNewerSchema: a newer tokenmigrate has upgraded the tables.
+	ErrNewerSchema = errors.New("the checkpoint was upgraded by a newer version of tokenmigrate; use that version")
+	// ErrOlderSchema: the tables are older than this program, and the command
+	// may not upgrade them.
+	ErrOlderSchema = errors.New("the checkpoint was made by an older version of tokenmigrate; `run` upgrades it")
+)
+
+// steps returns the numbered statements of schema/, in order; step i+1 is at i.
+func steps() ([]string, error) {
+	names, err := fs.Glob(schemaFiles, "schema/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	out := make([]string, 0, len(names))
+	for i, name := range names {
+		base := strings.TrimPrefix(name, "schema/")
+		number, err := strconv.Atoi(base[:strings.IndexByte(base, '_')])
+		if err != nil || number != i+1 {
+			return nil, fmt.Errorf("schema file %s: expected number %03d", base, i+1)
+		}
+		text, err := schemaFiles.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, string(text))
+	}
+	return out, nil
+}
+
+// DDL returns the statements that make the checkpoint's tables, for somebody
+// who may run them where the program may not.
+func DDL(schema string) (string, error) {
+	all, err := steps()
+	if err != nil {
+		return "", err
+	}
+	quoted := pgx.Identifier{schema}.Sanitize()
+	var b strings.Builder
+	fmt.Fprintf(&b, "CREATE SCHEMA IF NOT EXISTS %s;\n", quoted)
+	for _, step := range all {
+		b.WriteString(strings.ReplaceAll(step, "{schema}", quoted))
+	}
+	return b.String(), nil
+}
+
+// Migrate makes the tables, or brings them to this program's version, in one
+// transaction each. Several workers may do so at once: they take turns.
+//
+// Errors: ErrNewerSchema; a *pgerr.Error of class Stop where a privilege is
+// missing, which names what to grant.
+func (s *Store) Migrate(ctx context.Context) error {
+	all, err := steps()
+	if err != nil {
+		return err
+	}
+	version, err := s.version(ctx)
+	switch {
+	case err == nil && version == len(all):
+		return nil
+	case err != nil && !errors.Is(err, ErrNoSchema):
+		return err
+	case version > len(all):
+		return fmt.Errorf("schema %q has version %d, this program knows %d: %w", s.schema, version, len(all), ErrNewerSchema)
+	}
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		// Looked for first: CREATE SCHEMA wants a privilege even where it exists.
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('tokenmigrate.schema'), hashtext($1))`, s.schema); err != nil {
+			return err
+		}
+		var exists bool
+		if err := tx.QueryRow(ctx, `SELECT to_regnamespace($1) IS NOT NULL`, s.quoted).Scan(&exists); err != nil {
+			return err
+		}
+		if !exists {
+			if _, err := tx.Exec(ctx, `CREATE SCHEMA `+s.quoted); err != nil {
+				return err
+			}
+		}
+		var tables bool
+		if err := tx.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, s.quoted+".schema_version").Scan(&tables); err != nil {
+			return err
+		}
+		done := 0
+		if tables {
+			if err := tx.QueryRow(ctx, s.in(`SELECT version FROM {schema}.schema_version`)).Scan(&done); err != nil {
+				return err
+			}
+		}
+		for i := done; i < len(all); i++ {
+			// The simple protocol takes a file of many statements at once.
+			if _, err := tx.Conn().PgConn().Exec(ctx, s.in(all[i])).ReadAll(); err != nil {
+				return fmt.Errorf("step %d: %w", i+1, err)
+			}
+		}
+		return nil
+	})
+	if err = pgerr.Wrap("create the checkpoint's tables", err); pgerr.CodeOf(err) == "42501" {
+		return fmt.Errorf("%w; grant CREATE on the database (or let a DBA run what `tokenmigrate checkpoint ddl` prints, and grant USAGE on schema %s and SELECT, INSERT, UPDATE, DELETE on its tables)", err, s.schema)
+	}
+	return err
+}
+
+// Ready checks that the tables are there in this program's version, without
+// changing anything.
+//
+// Errors: ErrNoSchema, ErrOlderSchema, ErrNewerSchema.
+func (s *Store) Ready(ctx context.Context) error {
+	all, err := steps()
+	if err != nil {
+		return err
+	}
+	version, err := s.version(ctx)
+	switch {
+	case err != nil:
+		return err
+	case version > len(all):
+		return fmt.Errorf("schema %q has version %d, this program knows %d: %w", s.schema, version, len(all), ErrNewerSchema)
+	case version < len(all):
+		return fmt.Errorf("schema %q has version %d, this program needs %d: %w", s.schema, version, len(all), ErrOlderSchema)
+	}
+	return nil
+}
+
+// version returns the version of the tables, or ErrNoSchema.
+func (s *Store) version(ctx context.Context) (int, error) {
+	var exists bool
+	err := s.pool.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, s.quoted+".schema_version").Scan(&exists)
+	if err != nil {
+		return 0, pgerr.Wrap("look for the checkpoint's tables", err)
+	}
+	if !exists {
+		return 0, fmt.Errorf("schema %q: %w", s.schema, ErrNoSchema)
+	}
+	var version int
+	err = s.pool.QueryRow(ctx, s.in(`SELECT version FROM {schema}.schema_version`)).Scan(&version)
+	return version, pgerr.Wrap("read the checkpoint's version", err)
+}

@@ -1,0 +1,87 @@
+package checkpoint
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"tokenmigrate/checkpoint/pgerr"
+)
+
+// Unsettled is an intent that another run left behind: its call was made or
+// not, and nobody recorded an answer.
+type Unsettled struct {
+	ID           uuid.UUID
+	Connector    string
+	Keys         []string
+	Fingerprints []Hash
+	Identities   []Hash
+	// Due is how long until its call is certainly over; zero or less: it is.
+	Due time.Duration
+}
+
+// Unsettled returns the intents of a shard that stand from other runs than run.
+func (s *Store) Unsettled(ctx context.Context, l Lease, run int64) ([]Unsettled, error) {
+	rows, err := s.pool.Query(ctx, s.in(`
+		SELECT id, connector, keys, fingerprints, identities, extract(epoch FROM settle_after - clock_timestamp())::float8
+		FROM {schema}.calls WHERE migration_id = $1 AND shard = $2 AND run_id <> $3 ORDER BY started_at`),
+		l.Migration, l.Shard, run)
+	if err != nil {
+		return nil, pgerr.Wrap("read the calls in doubt", err)
+	}
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Unsettled, error) {
+		var u Unsettled
+		var fingerprints, identities [][]byte
+		var due float64
+		err := row.Scan(&u.ID, &u.Connector, &u.Keys, &fingerprints, &identities, &due)
+		u.Due = time.Duration(due * float64(time.Second))
+		u.Fingerprints, u.Identities = hashes(fingerprints), hashes(identities)
+		return u, err
+	})
+	return out, pgerr.Wrap("read the calls in doubt", err)
+}
+
+// Settle turns the tokens of the given intents into unknown ones, in doubt, and
+// removes the intents, in one transaction. Intents whose call may still be under
+// way are left alone; it returns those that stand no more. It is safe to repeat.
+func (s *Store) Settle(ctx context.Context, l Lease, run int64, ids []uuid.UUID) (settled []uuid.UUID, err error) {
+	// call_id stays empty: it tells of a recorded answer, and there is none.
+	_, err = s.pool.Exec(ctx, s.in(`
+		WITH settled AS (
+			DELETE FROM {schema}.calls
+			WHERE id = ANY($4::uuid[]) AND migration_id = $1 AND shard = $2 AND settle_after <= clock_timestamp()
+			RETURNING id, connector, environments, keys, fingerprints, identities
+		)
+		INSERT INTO {schema}.tokens AS t
+			(migration_id, key, connector, environment, outcome, reason, detail, attempts, fingerprint, identity, run_id, updated_at)
+		SELECT $1, o.key, settled.connector, o.environment, 'unknown', 'in_doubt',
+			'the run ended before the answer to its call was recorded', 1, o.fingerprint, o.identity, $3, now()
+		FROM settled, unnest(keys, environments, fingerprints, identities) AS o (key, environment, fingerprint, identity)
+		ON CONFLICT (migration_id, key) DO UPDATE SET
+			connector = excluded.connector, environment = excluded.environment,
+			outcome = excluded.outcome, succeeded = NULL, reason = excluded.reason, detail = excluded.detail,
+			attempts = t.attempts + 1, fingerprint = excluded.fingerprint, identity = excluded.identity,
+			run_id = excluded.run_id, call_id = NULL, updated_at = excluded.updated_at`),
+		l.Migration, l.Shard, run, ids)
+	if err != nil {
+		return nil, pgerr.Wrap("settle the calls in doubt", err)
+	}
+	rows, err := s.pool.Query(ctx, s.in(`
+		SELECT id FROM unnest($1::uuid[]) AS asked (id) WHERE NOT EXISTS (SELECT FROM {schema}.calls WHERE calls.id = asked.id)`), ids)
+	if err != nil {
+		return nil, pgerr.Wrap("settle the calls in doubt", err)
+	}
+	settled, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	return settled, pgerr.Wrap("settle the calls in doubt", err)
+}
+
+// hashes makes hashes of the bytes that a column holds.
+func hashes(raw [][]byte) []Hash {
+	out := make([]Hash, len(raw))
+	for i, b := range raw {
+		copy(out[i][:], b)
+	}
+	return out
+}
