@@ -1,0 +1,336 @@
+package migrate
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"tokenmigrate/checkpoint"
+	"tokenmigrate/migrate/connect"
+	"tokenmigrate/migrate/report"
+	"tokenmigrate/source"
+)
+
+// projectedSizes are the chunk sizes that a dry run projects beside the
+// configured one.
+var projectedSizes = []int{25, 50, 100, 200, 500, 1000}
+
+// DryRun reads, maps, validates and judges every row as Run would, makes no call
+// and writes nothing anywhere. Pending counts what would be sent, Projection how
+// many calls that takes. It keeps 8 to 16 bytes of memory a row to be sent, to
+// find duplicates.
+//
+// Errors are those that Run would end with, as far as they can be known.
+func (m *Migrator) DryRun(ctx context.Context) (*report.Report, error) {
+	r := &report.Report{Version: report.Version, Migration: m.o.Migration, Mode: "dry-run", StartedAt: time.Now().UTC()}
+	err := m.dryRun(ctx, r)
+	if err != nil && ctx.Err() != nil {
+		err = ErrStopped
+	}
+	err = stopError(ctx, err)
+	finish(r, err)
+	code := m.o.ExitCode(err)
+	r.ExitCode = &code
+	return r, err
+}
+
+func (m *Migrator) dryRun(ctx context.Context, r *report.Report) error {
+	var migration checkpoint.Migration
+	err := checkpoint.ErrNoMigration
+	if m.store != nil {
+		migration, err = m.store.Migration(ctx, m.o.Migration)
+	}
+	fresh := errors.Is(err, checkpoint.ErrNoMigration)
+	switch {
+	case fresh:
+		migration.FingerprintKey = []byte("a dry run without a checkpoint compares with nothing")
+	case errors.Is(err, checkpoint.ErrOlderSchema), errors.Is(err, checkpoint.ErrNewerSchema):
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	case err != nil:
+		return err
+	default:
+		if _, _, err := checkTarget(&m.o, migration); err != nil {
+			return err
+		}
+	}
+	p := newPass(&m.o, migration, 0, m.store, m.src)
+	p.judge.claims = newSeen()
+	if fresh {
+		p.judge.known = nothingKnown{}
+	} else if err := p.foreseeDoubts(ctx); err != nil {
+		return err
+	}
+	if total, err := p.src.Estimate(ctx); err == nil {
+		p.total.Store(total)
+	}
+	d := newForecast(p)
+	err = p.foresee(ctx, d)
+	p.account(r, errors.Is(err, errLimit))
+	if m.store != nil && !fresh {
+		totals, terr := m.store.Totals(ctx, migration.ID)
+		if terr != nil && err == nil {
+			err = terr
+		}
+		r.Totals = make(map[string]int64, len(totals))
+		for outcome, n := range totals {
+			r.Totals[string(outcome)] = n
+		}
+	}
+	d.fill(r)
+	if errors.Is(err, errLimit) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if r.Counts.Read == 0 {
+		r.Warnings = append(r.Warnings, "the source has no rows: check the query, its conditions and the role's privileges")
+	}
+	c := r.Counts
+	c.Pending = 0 // these would be sent
+	return notImported(c, &m.o.Policy)
+}
+
+// foresee walks over the source as a run would.
+func (p *pass) foresee(ctx context.Context, d *forecast) error {
+	if err := p.src.Check(ctx); err != nil {
+		return err
+	}
+	told := time.Now()
+	var after source.Cursor
+	for end := false; !end; {
+		var page source.Page
+		err := p.wait.database(ctx, "source database", func() (err error) {
+			page, err = p.src.Page(ctx, after)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		after, end = page.Next, page.End
+		var rulings []ruling
+		err = p.wait.database(ctx, "database", func() (err error) {
+			rulings, err = p.judge.rows(ctx, page.Rows)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		moves := make([]move, len(rulings))
+		for i := range rulings {
+			moves[i] = move{rulings[i].place, standing{}, rulings[i].ended}
+		}
+		p.ledger.apply(moves, false)
+		p.rows.Add(int64(len(rulings)))
+		p.read.Add(int64(len(rulings)))
+		for i := range rulings {
+			if d.add(&rulings[i], page.ReadAt) && p.o.Limit > 0 && d.pending >= p.o.Limit {
+				return errLimit
+			}
+		}
+		if time.Since(told) > progressEvery {
+			told = time.Now()
+			p.log.Info().Int64("done", p.read.Load()).Int64("total", max(p.total.Load(), p.read.Load())).Msg("progress")
+		}
+	}
+	return p.ledger.endWalk(p.rows.Load())
+}
+
+// foreseeDoubts makes judge treat the tokens of calls in doubt as a run would
+// once these are settled.
+func (p *pass) foreseeDoubts(ctx context.Context) error {
+	left, err := p.store.Unsettled(ctx, checkpoint.Lease{Migration: p.migration.ID, Shard: p.o.Shard}, 0)
+	if err != nil {
+		return err
+	}
+	known := &settledLookup{lookup: p.judge.known, prior: make(map[string]checkpoint.Prior)}
+	for _, u := range left {
+		for i, key := range u.Keys {
+			known.prior[key] = checkpoint.Prior{Outcome: checkpoint.Unknown, Reason: reasonInDoubt, Fingerprint: u.Fingerprints[i]}
+		}
+	}
+	p.judge.known = known
+	return nil
+}
+
+// settledLookup answers as the checkpoint will once calls in doubt are settled.
+type settledLookup struct {
+	lookup
+	prior map[string]checkpoint.Prior
+}
+
+func (s *settledLookup) Lookup(ctx context.Context, migration int64, keys []string, identities []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash]string, error) {
+	priors, owners, err := s.lookup.Lookup(ctx, migration, keys, identities)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, key := range keys {
+		if doubt, ok := s.prior[key]; ok {
+			doubt.Imported = priors[key].Imported
+			priors[key] = doubt
+		}
+	}
+	return priors, owners, nil
+}
+
+// nothingKnown is the lookup of an empty checkpoint.
+type nothingKnown struct{}
+
+func (nothingKnown) Lookup(context.Context, int64, []string, []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash]string, error) {
+	return map[string]checkpoint.Prior{}, map[checkpoint.Hash]string{}, nil
+}
+
+// forecast packs what would be sent into calls, as a run packs it.
+type forecast struct {
+	p       *pass
+	sizes   []int // the configured one first
+	packers []*chunker
+	calls   []int64
+	pending int64
+	expiry  [len(spans)]report.Expiry
+	failed  []report.Failure
+}
+
+func newForecast(p *pass) *forecast {
+	d := &forecast{p: p, sizes: []int{p.ceiling()}}
+	for _, n := range projectedSizes {
+		if n != d.sizes[0] {
+			d.sizes = append(d.sizes, n)
+		}
+	}
+	for _, n := range d.sizes {
+		d.packers = append(d.packers, newChunker(n, p.o.ChunkBytes))
+	}
+	d.calls = make([]int64, len(d.sizes))
+	for i := range d.expiry {
+		d.expiry[i].UpTo = spans[i].name
+	}
+	return d
+}
+
+// add takes one ruling in, and reports whether its token would be sent.
+func (d *forecast) add(r *ruling, readAt time.Time) bool {
+	if r.item == nil {
+		if o := r.ended.outcome; o != unchanged && o != checkpoint.Imported && len(d.failed) < report.MaxFailures {
+			d.failed = append(d.failed, report.Failure{Key: r.key, Connector: r.place.Connector, Reason: r.ended.reason, Detail: r.detail})
+		}
+		return false
+	}
+	d.pending++
+	d.countExpiry(&r.item.token, readAt, r.item.madeUp)
+	light := &item{connector: r.item.connector, identity: r.item.identity, size: r.item.size}
+	for i, packer := range d.packers {
+		if packer.add(light, readAt) != nil {
+			d.calls[i]++
+		}
+	}
+	return true
+}
+
+// fill writes projection, expiry and failures into the report.
+func (d *forecast) fill(r *report.Report) {
+	for i, packer := range d.packers {
+		calls := d.calls[i] + int64(len(packer.flush()))
+		r.Projection.ByChunkTokens = append(r.Projection.ByChunkTokens, report.ProjectionChunkTokens{
+			ChunkTokens: d.sizes[i], Calls: calls, Seconds: seconds(calls, d.p.o.RequestsPerMinute),
+		})
+	}
+	r.Projection.Calls = r.Projection.ByChunkTokens[0].Calls
+	r.Projection.Seconds = r.Projection.ByChunkTokens[0].Seconds
+	r.Expiry = d.expiry[:]
+	r.Failures = d.failed
+}
+
+// seconds is how long calls take at a pace: the first is made at once.
+func seconds(calls int64, rpm float64) float64 {
+	if calls <= 1 || rpm <= 0 {
+		return 0
+	}
+	return float64(calls-1) * 60 / rpm
+}
+
+// spans are the report's classes of expiry.
+var spans = [...]struct {
+	name string
+	upTo time.Duration
+}{
+	{"expired", 0}, {"1h", time.Hour}, {"24h", 24 * time.Hour}, {"7d", 7 * 24 * time.Hour}, {"30d", 30 * 24 * time.Hour},
+	{"later", 1<<63 - 1},
+}
+
+func (d *forecast) countExpiry(t *connect.Token, now time.Time, madeUp bool) {
+	left := time.Duration(1<<63 - 1)
+	if !madeUp {
+		left = time.UnixMilli(t.ExpiresAt).Sub(now)
+	}
+	for i := range spans {
+		if left <= spans[i].upTo {
+			if t.RefreshToken.Empty() {
+				d.expiry[i].WithoutRefresh++
+			} else {
+				d.expiry[i].WithRefresh++
+			}
+			return
+		}
+	}
+}
+
+// seen are the claims of a dry run, in which nothing is recorded: all identities
+// that would be sent, as a set of 8 bytes each. Two of a hundred million differ
+// and share these 8 bytes with a probability of 1 in 4,000.
+type seen struct {
+	slots []uint64 // open addressing; 0 is free
+	n     int
+}
+
+func newSeen() *seen { return &seen{slots: make([]uint64, 1<<10)} }
+
+func (s *seen) owner(identity checkpoint.Hash) (string, bool) {
+	_, found := s.find(short(identity))
+	return "", found
+}
+
+func (s *seen) claim(identity checkpoint.Hash, _ string) {
+	h := short(identity)
+	i, found := s.find(h)
+	if found {
+		return
+	}
+	s.slots[i] = h
+	if s.n++; s.n*4 > len(s.slots)*3 {
+		s.grow()
+	}
+}
+
+// release does nothing: what a dry run has seen stays seen.
+func (s *seen) release(checkpoint.Hash, string) {}
+
+func (s *seen) find(h uint64) (slot int, found bool) {
+	mask := uint64(len(s.slots) - 1)
+	for i := h & mask; ; i = (i + 1) & mask {
+		switch s.slots[i] {
+		case h:
+			return int(i), true
+		case 0:
+			return int(i), false
+		}
+	}
+}
+
+func (s *seen) grow() {
+	old := s.slots
+	s.slots = make([]uint64, 2*len(old))
+	for _, h := range old {
+		if h != 0 {
+			i, _ := s.find(h)
+			s.slots[i] = h
+		}
+	}
+}
+
+// short takes 8 bytes of an identity's hash, never zero.
+func short(identity checkpoint.Hash) uint64 {
+	return max(binary.LittleEndian.Uint64(identity[1:9]), 1)
+}

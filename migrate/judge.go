@@ -1,0 +1,335 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"tokenmigrate/checkpoint"
+	"tokenmigrate/migrate/connect"
+	"tokenmigrate/source"
+)
+
+// judge decides what becomes of rows: to be sent, or ended by what is known
+// already. It is safe for concurrent use; callers take turns, so that of two
+// rows for one identity exactly one wins.
+type judge struct {
+	policy      Policy
+	retryFailed bool
+	maxBytes    int // of one token alone in a body
+	migration   int64
+	run         int64
+	known       lookup
+	reread      rereader
+	now         func() time.Time
+
+	mu     sync.Mutex
+	hash   *hasher
+	claims claims
+}
+
+// claims are the identities of tokens that are on their way and not recorded.
+type claims interface {
+	// owner returns the key that claimed an identity; an empty key with true
+	// means that it was claimed and by whom is not kept.
+	owner(identity checkpoint.Hash) (key string, claimed bool)
+	claim(identity checkpoint.Hash, key string)
+	release(identity checkpoint.Hash, key string)
+}
+
+// claimMap are the claims of a run: only what is on its way stands in it.
+type claimMap map[checkpoint.Hash]string
+
+func (m claimMap) owner(identity checkpoint.Hash) (string, bool) {
+	key, ok := m[identity]
+	return key, ok
+}
+
+func (m claimMap) claim(identity checkpoint.Hash, key string) {
+	if _, ok := m[identity]; !ok {
+		m[identity] = key
+	}
+}
+
+func (m claimMap) release(identity checkpoint.Hash, key string) {
+	if m[identity] == key {
+		delete(m, identity)
+	}
+}
+
+// ruling is what was decided of one row.
+type ruling struct {
+	item   *item // to be sent; nil: the row has ended
+	place  place
+	ended  standing
+	detail string
+	record bool // the checkpoint does not know the ending yet
+	key    string
+}
+
+// local returns the ruling's ending as the checkpoint records it.
+func (r *ruling) local() checkpoint.Local {
+	return checkpoint.Local{
+		Key: r.key, Connector: r.place.Connector, Environment: r.place.Environment,
+		Outcome: r.ended.outcome, Reason: r.ended.reason, Detail: r.detail,
+	}
+}
+
+// rows judges the rows of one page, in their order.
+func (j *judge) rows(ctx context.Context, rows []source.Row) ([]ruling, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+
+	keys := make([]string, len(rows))
+	items := make([]*item, len(rows))
+	var identities []checkpoint.Hash
+	// Claims are read before the checkpoint is: a token that is recorded in
+	// between is then seen in one of the two.
+	claimed := make(map[checkpoint.Hash]string)
+	for i := range rows {
+		keys[i] = rows[i].Key
+		if rows[i].Reason != "" {
+			continue
+		}
+		it := j.item(&rows[i])
+		items[i] = it
+		identities = append(identities, it.identity)
+		if key, ok := j.claims.owner(it.identity); ok {
+			claimed[it.identity] = key
+		}
+	}
+	priors, owners, err := j.known.Lookup(ctx, j.migration, keys, identities)
+	if err != nil {
+		return nil, err
+	}
+	if err := j.dropGoneOwners(ctx, items, priors, owners); err != nil {
+		return nil, err
+	}
+	now := j.now()
+	rulings := make([]ruling, len(rows))
+	for i := range rows {
+		prior, known := priors[keys[i]]
+		r := &rulings[i]
+		r.key = keys[i]
+		r.place = place{Connector: rows[i].Connector, Environment: rows[i].Token.Environment}
+		if items[i] == nil {
+			r.ended, r.detail = rowEnding(&rows[i])
+		} else {
+			owner, taken := claimed[items[i].identity]
+			if !taken {
+				owner, taken = owners[items[i].identity]
+			}
+			r.ended, r.detail = rule(facts{
+				item: items[i], prior: prior, known: known, run: j.run, retryFailed: j.retryFailed,
+				owner: owner, owned: taken && owner != keys[i], maxBytes: j.maxBytes, now: now,
+			}, &j.policy)
+		}
+		if r.ended.outcome == pending {
+			r.item = items[i]
+			r.item.standing = r.ended
+			j.claims.claim(r.item.identity, r.key)
+			claimed[r.item.identity] = r.key
+		} else {
+			r.record = needsRecord(r, prior, known)
+		}
+	}
+	return rulings, nil
+}
+
+// same tells that a row that was read again is what the item was made of.
+func (j *judge) same(it *item, row *source.Row) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	fingerprint, _ := j.hash.fingerprint(row)
+	return fingerprint == it.fingerprint
+}
+
+// claim notes that a key's token is on its way, or may have been sent.
+func (j *judge) claim(identity checkpoint.Hash, key string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.claims.claim(identity, key)
+}
+
+// release takes a claim back.
+func (j *judge) release(identity checkpoint.Hash, key string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.claims.release(identity, key)
+}
+
+func (j *judge) item(row *source.Row) *item {
+	it := &item{key: row.Key, connector: row.Connector, token: row.Token, madeUp: row.MadeUpExpiry}
+	it.fingerprint, it.size = j.hash.fingerprint(row)
+	it.identity = j.hash.identity(row)
+	return it
+}
+
+// dropGoneOwners asks the source for the rows that own an identity which
+// another row now claims, and forgets those that have vanished or moved on.
+func (j *judge) dropGoneOwners(ctx context.Context, items []*item, priors map[string]checkpoint.Prior, owners map[checkpoint.Hash]string) error {
+	if j.policy.SendDuplicates || len(owners) == 0 {
+		return nil
+	}
+	ask := make(map[string]checkpoint.Hash)
+	for _, it := range items {
+		if it == nil {
+			continue
+		}
+		owner, owned := owners[it.identity]
+		if owned && owner != it.key && priors[it.key].Imported != it.fingerprint {
+			ask[owner] = it.identity
+		}
+	}
+	if len(ask) == 0 {
+		return nil
+	}
+	keys := make([]string, 0, len(ask))
+	for key := range ask {
+		keys = append(keys, key)
+	}
+	rows, err := j.reread.Rows(ctx, keys)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		if rows[i].Reason == "" && j.hash.identity(&rows[i]) == ask[rows[i].Key] {
+			delete(ask, rows[i].Key) // it is there, and it is still the owner
+		}
+	}
+	for key, identity := range ask {
+		if owners[identity] == key {
+			delete(owners, identity)
+		}
+	}
+	return nil
+}
+
+// rowEnding is the ending of a row that could not be mapped.
+func rowEnding(row *source.Row) (standing, string) {
+	if row.Reason.Skipped() {
+		return standing{checkpoint.Skipped, string(row.Reason)}, row.Detail
+	}
+	return standing{checkpoint.Invalid, string(row.Reason)}, row.Detail
+}
+
+// facts is all that rule looks at.
+type facts struct {
+	item        *item
+	prior       checkpoint.Prior
+	known       bool
+	run         int64
+	retryFailed bool
+	owner       string // who owns the item's identity
+	owned       bool   // and it is another key
+	maxBytes    int
+	now         time.Time
+}
+
+// rule decides what becomes of a row that maps to a token. A standing of
+// pending means: send it. What was imported and is unchanged comes first,
+// since a positive answer settles a token whatever has become of its expiry.
+func rule(f facts, p *Policy) (standing, string) {
+	it, prior := f.item, f.prior
+	same := f.known && prior.Fingerprint == it.fingerprint
+	doubt := prior.Outcome == checkpoint.Unknown
+	imported := prior.Imported != (checkpoint.Hash{})
+	if imported && prior.Imported == it.fingerprint && !doubt {
+		if prior.Outcome == checkpoint.Imported && prior.RunID == f.run {
+			return standing{checkpoint.Imported, ""}, ""
+		}
+		return standing{unchanged, ""}, ""
+	}
+	if same && prior.Outcome == checkpoint.Failed {
+		tried := prior.RunID == f.run
+		switch prior.Reason {
+		case reasonRefused, reasonRejected:
+			if tried || !f.retryFailed {
+				return standing{checkpoint.Failed, prior.Reason}, prior.Detail
+			}
+		default:
+			if tried {
+				return standing{checkpoint.Failed, prior.Reason}, prior.Detail
+			}
+		}
+	}
+	if same && doubt {
+		if prior.Reason == reasonUnmatched && prior.RunID == f.run || prior.Reason == reasonInDoubt && !mayResend(it, p, f.now) {
+			return standing{checkpoint.Unknown, prior.Reason}, prior.Detail
+		}
+	}
+	switch {
+	case imported && p.SkipChanged && !doubt:
+		return standing{checkpoint.Skipped, reasonChanged}, "it was imported before and its content differs now"
+	case !p.SendExpired && expired(it, f.now):
+		return standing{checkpoint.Skipped, reasonExpired}, expiredDetail(&it.token)
+	case it.size+connect.BodyOverhead > f.maxBytes:
+		return standing{checkpoint.Invalid, reasonTooLarge},
+			fmt.Sprintf("the token alone makes a request of %d bytes, send.chunk_bytes allows %d", it.size+connect.BodyOverhead, f.maxBytes)
+	case f.owned && !p.SendDuplicates:
+		return standing{checkpoint.Invalid, reasonDuplicate}, duplicateDetail(it.key, f.owner)
+	}
+	return standing{outcome: pending}, ""
+}
+
+// mayResend says whether a token in doubt may be sent again with the same content.
+func mayResend(it *item, p *Policy, now time.Time) bool {
+	switch p.InDoubt {
+	case InDoubtHold:
+		return false
+	case InDoubtFresh:
+		return it.madeUp || it.token.ExpiresAt > now.UnixMilli()
+	}
+	return true
+}
+
+// expired reports that the access token is no longer good and there is no
+// refresh token to get another with.
+func expired(it *item, now time.Time) bool {
+	t, ms := &it.token, now.UnixMilli()
+	if it.madeUp || t.ExpiresAt > ms {
+		return false
+	}
+	return t.RefreshToken.Empty() || t.RefreshTokenExpiresAt != 0 && t.RefreshTokenExpiresAt <= ms
+}
+
+func expiredDetail(t *connect.Token) string {
+	at := time.UnixMilli(t.ExpiresAt).UTC().Format(time.RFC3339)
+	if t.RefreshToken.Empty() {
+		return "the access token expired at " + at + " and there is no refresh token"
+	}
+	return "the access token expired at " + at + " and the refresh token at " + time.UnixMilli(t.RefreshTokenExpiresAt).UTC().Format(time.RFC3339)
+}
+
+func duplicateDetail(key, owner string) string {
+	if owner == "" {
+		return fmt.Sprintf("key %s is for the same connector, environment and subject as a row that was read before it", key)
+	}
+	return fmt.Sprintf("key %s is for the same connector, environment and subject as key %s, which comes first", key, owner)
+}
+
+// needsRecord tells whether the checkpoint has to be told of an ending. What it
+// says already is not written again, so that a second run writes nothing.
+func needsRecord(r *ruling, prior checkpoint.Prior, known bool) bool {
+	switch r.ended.outcome {
+	case checkpoint.Imported, unchanged:
+		return prior.Outcome != checkpoint.Imported
+	case checkpoint.Failed, checkpoint.Unknown:
+		return false // it stands there
+	}
+	return !known || prior.Outcome != r.ended.outcome || prior.Reason != r.ended.reason || prior.Detail != r.detail
+}
+
+// The reason codes that are decided in this package.
+const (
+	reasonRefused     = "refused"
+	reasonRejected    = "rejected"
+	reasonUnavailable = "unavailable"
+	reasonTooLarge    = "too_large"
+	reasonDuplicate   = "duplicate"
+	reasonExpired     = "expired"
+	reasonChanged     = "changed"
+	reasonInDoubt     = "in_doubt"
+	reasonUnmatched   = "unmatched"
+)

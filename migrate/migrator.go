@@ -1,0 +1,534 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"tokenmigrate/checkpoint"
+	"tokenmigrate/checkpoint/pgerr"
+	"tokenmigrate/migrate/connect"
+	"tokenmigrate/migrate/report"
+	"tokenmigrate/source"
+)
+
+// Migrator moves the tokens of one source to the endpoint, under one migration
+// of a checkpoint.
+type Migrator struct {
+	o     Options
+	src   *source.Reader
+	store *checkpoint.Store
+	dst   *connect.Client // nil in a dry run
+
+	steps func(name string, tokens int) // for tests: called at each step of a call
+}
+
+// New returns a migrator over a source, a checkpoint and an endpoint that are
+// open. None of them is closed by it. The store of a dry run may be nil, which
+// stands for an empty checkpoint, and so may its dst.
+func New(o Options, src *source.Reader, store *checkpoint.Store, dst *connect.Client) *Migrator {
+	if o.Shards == 0 {
+		o.Shards = 1
+	}
+	if o.Dead == nil {
+		o.Dead = func(string) bool { return false }
+	}
+	return &Migrator{o: o, src: src, store: store, dst: dst}
+}
+
+// pass is one run's state, shared by its goroutines.
+type pass struct {
+	o         *Options
+	migration checkpoint.Migration
+	run       int64
+	store     *checkpoint.Store
+	src       pages
+	rereads   rereader
+	importer  importer
+	judge     *judge
+	recorder  *recorder
+	ledger    *ledger
+	pace      *pace
+	health    *health
+	tenure    *tenure
+	wait      *patience
+	log       zerolog.Logger
+	now       func() time.Time
+	steps     func(name string, tokens int)
+
+	// cut ends calls in flight; the contexts that functions are given only end
+	// what comes before a call. It is kept here since it is the same for all.
+	cut context.Context
+
+	rows     atomic.Int64 // taken from the source in this walk
+	read     atomic.Int64 // rows of the walk that are behind the reader, for progress
+	imported atomic.Int64
+	handed   atomic.Int64 // tokens meant for senders in this walk
+	admitted int64        // likewise, in this run; the feeding goroutine's
+	total    atomic.Int64 // rows of the source, estimated
+	walkNo   atomic.Int32
+
+	credential sync.Mutex
+
+	mu         sync.Mutex
+	maxTokens  int
+	stopped    map[string]string // connectors that refuse, and what they said
+	breakers   map[string]*breaker
+	connectors map[string]bool // that tokens were sent to, or were to be
+
+	doubts *doubts
+}
+
+// Run migrates until the walks over the source are done, the limit is reached,
+// or something stops it. The end of ctx asks it to drain: it reads no further,
+// lets calls in flight finish and records their answers; the end of cut, or the
+// drain time, ends these too. It returns after its last goroutine, and always
+// with a report.
+//
+// Errors wrap one of ErrNotImported, ErrRefused, ErrUnavailable, ErrHeld,
+// ErrStopped or ErrConfig, or are a *source.ConfigError or *pgerr.Error.
+func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
+	started := time.Now()
+	r := &report.Report{Version: report.Version, Migration: m.o.Migration, Mode: "run", StartedAt: started.UTC()}
+	p, err := m.begin(ctx)
+	if err != nil {
+		return finish(r, stopError(ctx, err)), stopError(ctx, err)
+	}
+	cut, cancel := context.WithCancel(cut)
+	defer cancel()
+	p.cut = cut
+	draining, stopDrain := context.WithCancel(ctx)
+	defer stopDrain()
+	stopTimer := context.AfterFunc(draining, func() {
+		if sleep(cut, m.o.CallTimeout+settleMargin) == nil {
+			cancel()
+		}
+	})
+	err = p.work(draining)
+	stopTimer()
+	limited := errors.Is(err, errLimit)
+	if limited {
+		err = nil
+	}
+	if err == nil && !limited {
+		err = p.judgeEnd()
+	}
+	err = stopError(ctx, err)
+	p.account(r, limited)
+	finish(r, err)
+	p.close(r, err)
+	return r, err
+}
+
+// begin makes sure of tables, migration, lease and run.
+func (m *Migrator) begin(ctx context.Context) (*pass, error) {
+	o := &m.o
+	if err := m.store.Migrate(ctx); err != nil {
+		return nil, err
+	}
+	migration, err := m.store.CreateMigration(ctx, o.Migration, func(key []byte) map[string]string { return target(o, key) })
+	if err != nil {
+		return nil, err
+	}
+	is, changed, err := checkTarget(o, migration)
+	if err != nil {
+		return nil, err
+	}
+	t, err := acquire(ctx, m.store, migration.ID, o)
+	if err != nil {
+		return nil, err
+	}
+	if changed {
+		if err := m.store.SetTarget(ctx, migration.ID, is); err != nil {
+			return nil, errors.Join(err, m.store.Release(context.WithoutCancel(ctx), t.lease))
+		}
+	}
+	run, err := m.store.StartRun(ctx, t.lease, o.Version, "run")
+	if err != nil {
+		return nil, errors.Join(err, m.store.Release(context.WithoutCancel(ctx), t.lease))
+	}
+	p := newPass(o, migration, run, m.store, m.src)
+	p.importer, p.tenure, p.steps = m.dst, t, m.steps
+	p.recorder = newRecorder(m.store, t.lease, run, p.ledger, p.remaining, p.wait, o.Log)
+	return p, nil
+}
+
+// newPass returns what a run and a dry run share.
+func newPass(o *Options, migration checkpoint.Migration, run int64, store *checkpoint.Store, src *source.Reader) *pass {
+	l := new(ledger)
+	p := &pass{
+		o: o, migration: migration, run: run, store: store, src: src, rereads: src, ledger: l,
+		pace:   newPace(o.RequestsPerMinute, l.waited),
+		health: &health{limit: o.OutageWait},
+		wait:   &patience{limit: databaseWait, waited: l.waited, log: o.Log},
+		log:    o.Log, now: time.Now,
+		maxTokens: o.ChunkTokens, stopped: map[string]string{}, breakers: map[string]*breaker{}, connectors: map[string]bool{},
+	}
+	if c := migration.ChunkCeiling; c > 0 && c < p.maxTokens {
+		p.maxTokens = c
+	}
+	p.judge = &judge{
+		policy: o.Policy, retryFailed: o.RetryFailed, maxBytes: o.ChunkBytes,
+		migration: migration.ID, run: run, known: store, reread: src, now: time.Now,
+		hash: newHasher(migration.FingerprintKey, o.Destination), claims: claimMap{},
+	}
+	p.doubts = &doubts{passed: map[string]place{}}
+	return p
+}
+
+// target returns what a migration is between, as the checkpoint keeps it.
+func target(o *Options, key []byte) map[string]string {
+	out := maps.Clone(o.Target)
+	if out == nil {
+		out = map[string]string{}
+	}
+	h := newHasher(key, "")
+	for name, text := range o.Hashed {
+		sum := h.text(text)
+		out[name] = fmt.Sprintf("hmac:%x", sum[:])
+	}
+	return out
+}
+
+// checkTarget refuses to go on with a checkpoint that was made between other
+// ends, unless the user accepts the change. It returns the target as it is now,
+// and whether it changed.
+func checkTarget(o *Options, migration checkpoint.Migration) (is map[string]string, changed bool, err error) {
+	is = target(o, migration.FingerprintKey)
+	names := checkpoint.Changed(migration.Target, is)
+	if len(names) == 0 {
+		return is, false, nil
+	}
+	if o.AcceptConfigChange {
+		o.Log.Warn().Strs("changed", names).Msg("the configuration changed since the last run; accepted")
+		return is, true, nil
+	}
+	parts := make([]string, len(names))
+	for i, name := range names {
+		parts[i] = fmt.Sprintf("%s (was %q, is %q)", name, migration.Target[name], is[name])
+		if _, secret := o.Hashed[name]; secret {
+			parts[i] = name
+		}
+	}
+	return nil, true, fmt.Errorf("%w: the checkpoint of migration %q was made with another %s; use another migration name, or --accept-config-change if the same tokens are meant",
+		ErrConfig, o.Migration, strings.Join(parts, ", "))
+}
+
+// errLimit ends the walks when --limit is reached.
+var errLimit = errors.New("the limit of tokens is reached")
+
+// work runs the walks beside the goroutines that serve them. ctx drains.
+func (p *pass) work(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	serving, stopServing := context.WithCancel(p.cut)
+	defer stopServing()
+	walks := make(chan struct{})
+	g.Go(func() error { return p.recorder.serve(p.cut) })
+	g.Go(func() error { return p.tenure.keep(serving, p.store, p.log) })
+	g.Go(func() error { p.progress(serving); return nil })
+	g.Go(func() error {
+		defer stopServing()
+		defer close(p.recorder.in)
+		defer close(walks)
+		return p.walks(ctx)
+	})
+	return g.Wait()
+}
+
+// walks goes over the source until a walk sends nothing, at most as often as
+// the policy allows.
+func (p *pass) walks(ctx context.Context) error {
+	if total, err := p.src.Estimate(ctx); err == nil {
+		p.total.Store(total)
+	} else {
+		p.log.Warn().Err(err).Msg("the number of rows cannot be estimated")
+	}
+	if err := p.loadDoubts(ctx); err != nil {
+		return err
+	}
+	for n := 1; n <= p.o.Policy.Passes; n++ {
+		p.walkNo.Store(int32(n))
+		if err := p.walk(ctx); err != nil {
+			return err
+		}
+		if p.handed.Load() == 0 {
+			break
+		}
+	}
+	return nil
+}
+
+// walk reads the source once from its beginning to its end, and sends what has
+// to be sent.
+func (p *pass) walk(ctx context.Context) error {
+	p.rows.Store(0)
+	p.read.Store(0)
+	p.handed.Store(0)
+	if err := p.wait.database(ctx, "source database", func() error { return p.src.Check(ctx) }); err != nil {
+		return err
+	}
+	// Without a buffer: a chunk that waits for a sender waits in the reader,
+	// which then reads no further, so that rows are young when they are sent.
+	chunks := make(chan *chunk)
+	g, ctx := errgroup.WithContext(ctx)
+	for range p.o.Concurrency {
+		g.Go(func() error { return p.send(ctx, chunks) })
+	}
+	var end error
+	g.Go(func() error {
+		defer close(chunks)
+		end = p.feed(ctx, chunks)
+		if errors.Is(end, errLimit) {
+			return nil
+		}
+		return end
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if end != nil {
+		return end
+	}
+	return p.ledger.endWalk(p.rows.Load())
+}
+
+// feed reads pages, judges their rows and hands full chunks to the senders; at
+// the end of the source also those that are not full.
+func (p *pass) feed(ctx context.Context, chunks chan<- *chunk) error {
+	open := newChunker(p.ceiling(), p.o.ChunkBytes)
+	var after source.Cursor
+	for end := false; !end; {
+		if err := p.settleDoubts(ctx, open, chunks, false); err != nil {
+			return err
+		}
+		var page source.Page
+		err := p.wait.database(ctx, "source database", func() (err error) {
+			page, err = p.src.Page(ctx, after)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		after, end = page.Next, page.End
+		if err := p.feedRows(ctx, open, chunks, page.Rows, page.ReadAt); err != nil {
+			return err
+		}
+		p.read.Add(int64(len(page.Rows)))
+		p.log.Debug().Int("rows", len(page.Rows)).Int64("read", p.read.Load()).Msg("page")
+	}
+	if err := p.settleDoubts(ctx, open, chunks, true); err != nil {
+		return err
+	}
+	return p.handOver(ctx, chunks, open.flush()...)
+}
+
+// feedRows judges rows, has their endings recorded and hands over the chunks
+// that become full.
+func (p *pass) feedRows(ctx context.Context, open *chunker, chunks chan<- *chunk, rows []source.Row, readAt time.Time) error {
+	rows, e := p.setDoubtsAside(rows)
+	var rulings []ruling
+	err := p.wait.database(ctx, "database", func() (err error) {
+		rulings, err = p.judge.rows(ctx, rows)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for i := range rulings {
+		p.note(e, &rulings[i], rulings[i].place, standing{})
+	}
+	p.rows.Add(int64(len(rulings)))
+	if err := p.recorder.submit(e); err != nil {
+		return err
+	}
+	for i := range rulings {
+		if rulings[i].item == nil {
+			continue
+		}
+		if err := p.join(ctx, open, chunks, rulings[i].item, readAt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// join puts an item into its open chunk, and ends the walk when that fills the
+// limit.
+func (p *pass) join(ctx context.Context, open *chunker, chunks chan<- *chunk, it *item, readAt time.Time) error {
+	open.maxTokens = p.ceiling()
+	p.handed.Add(1)
+	p.admitted++
+	p.meant(it.connector)
+	if full := open.add(it, readAt); full != nil {
+		if err := p.handOver(ctx, chunks, full); err != nil {
+			return err
+		}
+	}
+	if p.o.Limit > 0 && p.admitted >= p.o.Limit {
+		if err := p.handOver(ctx, chunks, open.flush()...); err != nil {
+			return err
+		}
+		return errLimit
+	}
+	return nil
+}
+
+// meant notes that tokens are meant for a connector.
+func (p *pass) meant(connector string) {
+	p.mu.Lock()
+	p.connectors[connector] = true
+	p.mu.Unlock()
+}
+
+// note adds a ruling to an entry: the row's move, and its ending if the
+// checkpoint does not know it.
+func (p *pass) note(e *entry, r *ruling, from place, was standing) {
+	switch {
+	case was == standing{}:
+		e.moves = append(e.moves, move{r.place, standing{}, r.ended})
+	default: // counted already, perhaps elsewhere
+		e.moves = append(e.moves, move{from, was, standing{}}, move{r.place, standing{}, r.ended})
+	}
+	if r.record {
+		local := r.local()
+		if local.Outcome == unchanged {
+			local.Outcome = checkpoint.Imported
+		}
+		e.locals = append(e.locals, local)
+	}
+	if r.item == nil {
+		p.log.Trace().Str("key", r.key).Str("outcome", string(r.ended.outcome)).Str("reason", r.ended.reason).Msg("row")
+	}
+}
+
+func (p *pass) handOver(ctx context.Context, chunks chan<- *chunk, full ...*chunk) error {
+	for _, c := range full {
+		select {
+		case chunks <- c:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// rejudge judges one row that was read again.
+func (p *pass) rejudge(ctx context.Context, row source.Row) (*ruling, error) {
+	var rulings []ruling
+	err := p.wait.database(ctx, "database", func() (err error) {
+		rulings, err = p.judge.rows(ctx, []source.Row{row})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &rulings[0], nil
+}
+
+// rowsByKey reads rows as they are now.
+func (p *pass) rowsByKey(ctx context.Context, keys []string) (map[string]source.Row, error) {
+	out := make(map[string]source.Row, len(keys))
+	err := p.wait.database(ctx, "source database", func() error {
+		rows, err := p.rereads.Rows(ctx, keys)
+		for _, row := range rows {
+			out[row.Key] = row
+		}
+		return err
+	})
+	return out, err
+}
+
+func (p *pass) ceiling() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.maxTokens
+}
+
+// refused tells that a connector takes no more calls in this run.
+func (p *pass) refused(connector string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.stopped[connector]
+	return ok
+}
+
+// refuse stops calls to one connector for the rest of this run.
+func (p *pass) refuse(connector, words string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.stopped[connector]; !ok {
+		p.stopped[connector] = words
+		p.log.Error().Str("connector", connector).Str("said", words).
+			Msg("the endpoint refuses this connector; its tokens stay pending, the others go on")
+	}
+}
+
+// judged tells a connector's breaker how a token ended; true: it is open.
+func (p *pass) judged(connector string, refused bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b := p.breakers[connector]
+	if b == nil {
+		b = &breaker{share: p.o.Policy.StopAfterFailures}
+		p.breakers[connector] = b
+	}
+	return b.judged(refused)
+}
+
+// judgeEnd is the verdict over a run whose walks are done.
+func (p *pass) judgeEnd() error {
+	p.mu.Lock()
+	var said []string
+	all := len(p.connectors) > 0
+	for c := range p.connectors {
+		if words, ok := p.stopped[c]; ok {
+			said = append(said, c+": "+words)
+		} else {
+			all = false
+		}
+	}
+	p.mu.Unlock()
+	if all {
+		return fmt.Errorf("%w every connector: %s", ErrRefused, strings.Join(said, "; "))
+	}
+	tally, _ := p.ledger.current()
+	return notImported(tally.Counts(), &p.o.Policy)
+}
+
+// notImported compares what is not imported with what the policy allows.
+func notImported(c report.Counts, policy *Policy) error {
+	bad, allowed := c.NotImported(), policy.MaxFailed(c.Read)
+	if bad <= allowed {
+		return nil
+	}
+	return fmt.Errorf("%w: %d of %d rows (%d failed, %d invalid, %d unknown, %d pending), policy.max_failed allows %d",
+		ErrNotImported, bad, c.Read, c.Failed, c.Invalid, c.Unknown, c.Pending, allowed)
+}
+
+// stopError gives errors their final form: after a signal nothing but "stopped"
+// is true, whatever else happened.
+func stopError(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return ErrStopped
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", ErrStopped, err)
+	case errors.Is(err, checkpoint.ErrLeaseLost):
+		return fmt.Errorf("%w: %w", ErrHeld, err)
+	case errors.Is(err, checkpoint.ErrNewerSchema):
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	case pgerr.ClassOf(err) == pgerr.Again && !errors.Is(err, ErrUnavailable):
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}

@@ -1,0 +1,124 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"tokenmigrate/checkpoint"
+	"tokenmigrate/migrate/connect"
+	"tokenmigrate/source"
+)
+
+// Options is what a run or a dry run works with. Everything is required but
+// where a zero value is explained.
+type Options struct {
+	Migration   string            // its name in the checkpoint
+	Target      map[string]string // what it is between, without secrets; see checkpoint.Migration
+	Hashed      map[string]string // parts of the target that may hold secrets: kept as keyed hashes
+	Destination string            // host, port and team: enters the fingerprints
+	Version     string            // of the program, for the runs table
+	Holder      string            // who we are, for the lease; unique to this process
+	Dead        func(holder string) bool
+
+	AcceptConfigChange bool
+	RetryFailed        bool  // send refused and rejected tokens again, once
+	Limit              int64 // stop after so many tokens were handed to calls; 0: no limit
+	Shard, Shards      int   // 0 of 1 without shards
+
+	RequestsPerMinute float64
+	ChunkTokens       int
+	ChunkBytes        int
+	Concurrency       int
+	CallTimeout       time.Duration
+	MaxAttempts       int
+	OutageWait        time.Duration
+	// CredentialChanged waits until the credential's file holds another one, or
+	// ctx ends, and tells which. Nil: the credential cannot change.
+	CredentialChanged func(ctx context.Context) bool
+
+	Policy Policy
+
+	ExitCode func(error) int // the process's exit code for an error of Run; kept in the runs table
+	Log      zerolog.Logger
+}
+
+// Policy is the configuration's policy section.
+type Policy struct {
+	SendExpired       bool
+	SkipChanged       bool
+	InDoubt           InDoubt
+	SendDuplicates    bool
+	Passes            int
+	MaxFailed         func(rows int64) int64 // how many of rows may end failed, invalid or unknown
+	StopAfterFailures float64                // share, 0 to 1
+}
+
+// InDoubt says what becomes of a token that was sent and whose answer never came.
+type InDoubt string
+
+// The policies for tokens in doubt.
+const (
+	InDoubtSend  InDoubt = "send"  // send it again
+	InDoubtFresh InDoubt = "fresh" // only while the access token sent is unexpired, or when its content changed
+	InDoubtHold  InDoubt = "hold"  // leave it unknown
+)
+
+// How a run can end other than well. Run's errors wrap exactly one of these, a
+// *pgerr.Error, a *source.ConfigError, or are unexpected.
+var (
+	// ErrNotImported: finished, and more tokens than max_failed are not imported.
+	ErrNotImported = errors.New("finished, but not every token is imported")
+	// ErrRefused: the endpoint refuses the credential, every connector, or too
+	// much at once; trying again is useless.
+	ErrRefused = errors.New("the endpoint refuses")
+	// ErrUnavailable: a database or the endpoint stayed unavailable.
+	ErrUnavailable = errors.New("unavailable")
+	// ErrHeld: another worker holds the shard's lease.
+	ErrHeld = errors.New("another worker is at work on this migration")
+	// ErrStopped: a signal stopped the run with work left.
+	ErrStopped = errors.New("stopped with work left")
+	// ErrConfig: the configuration does not fit the checkpoint or the endpoint.
+	ErrConfig = errors.New("configuration")
+)
+
+// pages is what the pass reads from.
+type pages interface {
+	Check(ctx context.Context) error
+	Page(ctx context.Context, after source.Cursor) (source.Page, error)
+	Estimate(ctx context.Context) (int64, error)
+}
+
+// rereader reads single rows again, by key.
+type rereader interface {
+	Rows(ctx context.Context, keys []string) ([]source.Row, error)
+}
+
+// importer makes the import call.
+type importer interface {
+	Import(ctx context.Context, connector string, tokens []connect.Token) (connect.Answer, error)
+}
+
+// lookup reads what the checkpoint knows; a checkpoint without the migration is
+// an empty one.
+type lookup interface {
+	Lookup(ctx context.Context, migration int64, keys []string, identities []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash]string, error)
+}
+
+const (
+	// maxAge is how old a row may be when it is sent; an older one is read again.
+	maxAge = 30 * time.Second
+	// settleMargin is added to the call timeout: after both, a call whose worker
+	// is gone is certainly over.
+	settleMargin = 5 * time.Second
+	// heldWait is how long a run waits for another worker's lease.
+	heldWait = 2 * time.Minute
+	// databaseWait is how long a run waits for a database in its middle.
+	databaseWait = 5 * time.Minute
+	// credentialWait is how long a refused credential may take to be replaced.
+	credentialWait = 2 * time.Minute
+	// progressEvery is the time between two progress lines.
+	progressEvery = 15 * time.Second
+)

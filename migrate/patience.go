@@ -1,0 +1,66 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"tokenmigrate/checkpoint/pgerr"
+)
+
+// patience waits for databases that are away, and keeps in words what the run
+// is waiting for. It is safe for concurrent use.
+type patience struct {
+	limit  time.Duration // of one wait; 0: do not wait
+	waited func(cause string, seconds float64)
+	log    zerolog.Logger
+	cause  atomic.Pointer[string]
+}
+
+// what returns what the run waits for, or "".
+func (p *patience) what() string {
+	if s := p.cause.Load(); s != nil {
+		return *s
+	}
+	return ""
+}
+
+// waiting notes a cause until the returned function is called.
+func (p *patience) waiting(cause string) (done func()) {
+	start := time.Now()
+	p.cause.Store(&cause)
+	return func() {
+		p.cause.CompareAndSwap(&cause, nil)
+		p.waited(cause, time.Since(start).Seconds())
+	}
+}
+
+// database calls do until it succeeds, fails for good, or has failed for as long
+// as limit allows. do must be safe to repeat.
+//
+// Errors: do's own where trying again is useless; one that wraps ErrUnavailable;
+// ctx's.
+func (p *patience) database(ctx context.Context, name string, do func() error) error {
+	err := do()
+	if pgerr.ClassOf(err) != pgerr.Again {
+		return err
+	}
+	defer p.waiting(name)()
+	since := time.Now()
+	p.log.Warn().Err(err).Str("waiting", name).Dur("limit", p.limit).Msg("the database is away; waiting for it")
+	for n := 1; time.Since(since) < p.limit; n++ {
+		if err := sleep(ctx, backoff(n)/5); err != nil {
+			return err
+		}
+		if err = do(); pgerr.ClassOf(err) != pgerr.Again {
+			if err == nil {
+				p.log.Info().Dur("took", time.Since(since)).Str("waiting", name).Msg("the database is back")
+			}
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %s, for %s: %w", ErrUnavailable, name, time.Since(since).Round(time.Second), err)
+}

@@ -1,0 +1,123 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"tokenmigrate/checkpoint/pgerr"
+	"tokenmigrate/migrate/report"
+)
+
+// remaining is how many rows the walk has not reached; nothing once a walk is
+// complete, since further walks only look for changes.
+func (p *pass) remaining() report.Remaining {
+	if p.walkNo.Load() > 1 {
+		return report.Remaining{}
+	}
+	return report.Remaining{Rows: max(p.total.Load()-p.read.Load(), 0), Estimated: true}
+}
+
+// progress logs where the run stands, until ctx ends.
+func (p *pass) progress(ctx context.Context) {
+	for sleep(ctx, progressEvery) == nil {
+		p.logProgress()
+	}
+}
+
+func (p *pass) logProgress() {
+	tally, calls := p.ledger.current()
+	c := tally.Counts()
+	rpm, until := p.pace.perMinute()
+	waiting := p.wait.what()
+	if waiting == "" {
+		waiting = "pace"
+		if time.Until(until) > 0 {
+			waiting = "throttled until " + until.UTC().Format(time.TimeOnly)
+		}
+	}
+	total := max(p.total.Load(), c.Read)
+	p.log.Info().Int64("done", c.Read-c.Pending).Int64("total", total).
+		Int64("imported", c.Imported).Int64("pending", c.Pending).
+		Int64("calls", calls.Made).Float64("requests_per_minute", rpm).
+		Str("left", p.left(total-c.Read+c.Pending, calls, rpm)).Str("waiting", waiting).
+		Int32("walk", p.walkNo.Load()).Msg("progress")
+}
+
+// left estimates the time that rows rows take at the pace, from how many tokens
+// a call carried so far.
+func (p *pass) left(rows int64, calls report.Calls, rpm float64) string {
+	perCall := float64(p.ceiling())
+	if calls.Made > 0 {
+		perCall = float64(calls.Tokens) / float64(calls.Made)
+	}
+	if rows <= 0 || perCall <= 0 || rpm <= 0 {
+		return "0s"
+	}
+	d := time.Duration(float64(rows) / perCall / rpm * float64(time.Minute))
+	return d.Round(time.Second).String()
+}
+
+// account fills the report from the run.
+func (p *pass) account(r *report.Report, limited bool) {
+	tally, calls := p.ledger.current()
+	tally.Fill(r)
+	r.Calls = calls
+	r.Remaining = p.remaining()
+	if p.ledger.walked() {
+		r.Remaining = report.Remaining{}
+	}
+	if limited {
+		r.StoppedBy = "limit"
+	}
+}
+
+// finish gives a report its end.
+func finish(r *report.Report, err error) *report.Report {
+	now := time.Now().UTC()
+	r.FinishedAt = &now
+	if r.Totals == nil {
+		r.Totals = map[string]int64{}
+	}
+	switch {
+	case errors.Is(err, ErrStopped):
+		r.StoppedBy = "signal"
+	case err != nil && !errors.Is(err, ErrNotImported):
+		r.StoppedBy = "error"
+	}
+	if err != nil {
+		r.Error = err.Error()
+	}
+	return r
+}
+
+// closing bounds what a run still does with the checkpoint when it is over.
+const closing = 10 * time.Second
+
+// close writes the end of the run, fills in what only the checkpoint knows and
+// gives the lease up. What fails here is only logged: the outcomes are recorded.
+func (p *pass) close(r *report.Report, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.cut), closing)
+	defer cancel()
+	code := p.o.ExitCode(err)
+	r.ExitCode = &code
+	if away := errors.Is(err, ErrUnavailable) && pgerr.ClassOf(err) == pgerr.Again; away {
+		return // the database has just been waited for in vain
+	}
+	fail := func(what string, err error) {
+		if err != nil {
+			p.log.Warn().Err(err).Msg(what)
+		}
+	}
+	totals, terr := p.store.Totals(ctx, p.migration.ID)
+	fail("the totals could not be counted", terr)
+	for outcome, n := range totals {
+		r.Totals[string(outcome)] = n
+	}
+	r.Failures, terr = Failures(ctx, p.store, p.migration.ID)
+	fail("the failures could not be read", terr)
+	counts, cerr := p.ledger.json(r.Remaining)
+	fail("the counts could not be written", cerr)
+	fail("the end of the run could not be written", p.store.FinishRun(ctx, p.run, code, counts, r.Error))
+	fail("the lease could not be released; it lapses by itself", p.store.Release(ctx, p.tenure.lease))
+}

@@ -1,0 +1,217 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"tokenmigrate/checkpoint"
+	"tokenmigrate/migrate/report"
+)
+
+// writer is the checkpoint's one way to write outcomes.
+type writer interface {
+	Record(ctx context.Context, l checkpoint.Lease, run int64, b checkpoint.Batch) (checkpoint.Recorded, error)
+}
+
+// errSettled: another worker has settled a call before its answer was recorded.
+var errSettled = errors.New("the call was settled by another worker before its answer was recorded")
+
+// recorder writes intents, outcomes and counts. It is one goroutine: whatever
+// waits while a transaction is under way goes into the next one together, so
+// that recording keeps up with any number of senders, and the counts have one
+// writer. While the database is away it keeps what it was given and tries again;
+// nobody gets an intent meanwhile, so no call is made that could not be recorded.
+type recorder struct {
+	store     writer
+	lease     checkpoint.Lease
+	run       int64
+	ledger    *ledger
+	remaining func() report.Remaining
+	wait      *patience
+	log       zerolog.Logger
+
+	in    chan *entry
+	ended chan struct{} // closed when the goroutine is over
+	err   error         // why it ended; read after ended
+}
+
+// entry is one thing to record, with how it changes the counts.
+type entry struct {
+	intent *checkpoint.Intent
+	answer *checkpoint.Answer
+	locals []checkpoint.Local
+	moves  []move
+	done   chan error // gets the result; has room for one
+}
+
+// countsEvery is how often counts are written that no transaction carried along.
+const countsEvery = time.Second
+
+// maxEntries bounds one transaction.
+const maxEntries = 64
+
+func newRecorder(store writer, lease checkpoint.Lease, run int64, l *ledger, remaining func() report.Remaining, wait *patience, log zerolog.Logger) *recorder {
+	return &recorder{
+		store: store, lease: lease, run: run, ledger: l, remaining: remaining, wait: wait, log: log,
+		in: make(chan *entry), ended: make(chan struct{}),
+	}
+}
+
+// submit hands an entry over without waiting for its transaction. It fails only
+// when the recorder is over.
+func (r *recorder) submit(e *entry) error {
+	if e.done == nil {
+		e.done = make(chan error, 1)
+	}
+	select {
+	case r.in <- e:
+		return nil
+	case <-r.ended:
+		return r.err
+	}
+}
+
+// commit hands an entry over and waits until it is committed.
+//
+// Errors: errSettled; checkpoint.ErrLeaseLost; the error that ended the recorder.
+func (r *recorder) commit(e *entry) error {
+	if err := r.submit(e); err != nil {
+		return err
+	}
+	return <-e.done
+}
+
+// serve writes until in is closed, and then what was left of the counts. ctx
+// cuts it short.
+func (r *recorder) serve(ctx context.Context) (err error) {
+	defer func() {
+		if r.err = err; err == nil {
+			r.err = errors.New("recording is over")
+		}
+		close(r.ended)
+	}()
+	tick := time.NewTicker(countsEvery)
+	defer tick.Stop()
+	dirty := false
+	for {
+		select {
+		case e, ok := <-r.in:
+			if !ok {
+				return r.write(ctx, nil)
+			}
+			entries, open := r.gather(e)
+			wrote, err := r.take(ctx, entries)
+			if err != nil {
+				return err
+			}
+			dirty = !wrote
+			if !open {
+				return r.write(ctx, nil)
+			}
+		case <-tick.C:
+			if !dirty {
+				continue
+			}
+			if err := r.write(ctx, nil); err != nil {
+				return err
+			}
+			dirty = false
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// gather adds what else is waiting; it reports false when in was closed.
+func (r *recorder) gather(first *entry) ([]*entry, bool) {
+	entries := []*entry{first}
+	for len(entries) < maxEntries {
+		select {
+		case e, ok := <-r.in:
+			if !ok {
+				return entries, false
+			}
+			entries = append(entries, e)
+		default:
+			return entries, true
+		}
+	}
+	return entries, true
+}
+
+// take counts the entries and writes them. Entries that only count (a page of
+// unchanged rows) are left to the next transaction or tick; it then reports
+// false.
+func (r *recorder) take(ctx context.Context, entries []*entry) (wrote bool, err error) {
+	for _, e := range entries {
+		r.ledger.apply(e.moves, false)
+		if e.intent != nil || e.answer != nil || len(e.locals) > 0 {
+			wrote = true
+		}
+	}
+	if !wrote {
+		for _, e := range entries {
+			e.done <- nil
+		}
+		return false, nil
+	}
+	return true, r.write(ctx, entries)
+}
+
+// write runs one transaction, again and again while the database is away.
+func (r *recorder) write(ctx context.Context, entries []*entry) error {
+	b := checkpoint.Batch{Waiting: r.wait.what()}
+	for _, e := range entries {
+		if e.intent != nil {
+			b.Intents = append(b.Intents, *e.intent)
+		}
+		if e.answer != nil {
+			b.Answers = append(b.Answers, *e.answer)
+		}
+		b.Locals = append(b.Locals, e.locals...)
+	}
+	counts, err := r.ledger.json(r.remaining())
+	if err != nil {
+		return err
+	}
+	b.Counts = counts
+	var out checkpoint.Recorded
+	err = r.wait.database(ctx, "checkpoint database", func() error {
+		var err error
+		out, err = r.store.Record(ctx, r.lease, r.run, b)
+		return err
+	})
+	for _, e := range entries {
+		e.done <- r.result(e, out, err)
+	}
+	return err
+}
+
+// result tells one entry how the transaction went, and takes its moves back
+// where they did not come true.
+func (r *recorder) result(e *entry, out checkpoint.Recorded, err error) error {
+	switch {
+	case err != nil:
+		r.ledger.apply(e.moves, true)
+		return err
+	case out.LeaseLost && (e.intent != nil || len(e.locals) > 0):
+		return checkpoint.ErrLeaseLost
+	case e.answer == nil:
+		return nil
+	}
+	for _, id := range out.Settled {
+		if id == e.answer.Call {
+			// It counts as in doubt, which is what the other worker made of it.
+			r.ledger.apply(e.moves, true)
+			for i := range e.moves {
+				e.moves[i].to = standing{checkpoint.Unknown, reasonInDoubt}
+			}
+			r.ledger.apply(e.moves, false)
+			return errSettled
+		}
+	}
+	return nil
+}

@@ -1,0 +1,241 @@
+// Package report is the account of a migration: one model, Report, that dry
+// runs and runs fill, with its faces. JSON is the model itself; WriteText prints
+// it for a terminal.
+//
+// A report holds no credential. Keys stand in it, and connectors and reasons;
+// subject ids do not.
+package report
+
+import (
+	"encoding/json"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Version is the version of the JSON form.
+const Version = 1
+
+// MaxFailures is how many failures a report lists; counts are always whole.
+const MaxFailures = 1000
+
+// Counts are rows by outcome. Read is the sum of the others, always.
+type Counts struct {
+	Read      int64 `json:"read"`
+	Imported  int64 `json:"imported"`
+	Unchanged int64 `json:"unchanged"` // imported by an earlier run
+	Failed    int64 `json:"failed"`
+	Invalid   int64 `json:"invalid"`
+	Skipped   int64 `json:"skipped"`
+	Unknown   int64 `json:"unknown"` // sent, and no answer recorded
+	Pending   int64 `json:"pending"` // not sent in this run; in a dry run: would be sent
+}
+
+// Sum returns the rows that ended in one of the outcomes.
+func (c Counts) Sum() int64 {
+	return c.Imported + c.Unchanged + c.Failed + c.Invalid + c.Skipped + c.Unknown + c.Pending
+}
+
+// NotImported returns the rows that ended without being imported and were not
+// left out on purpose.
+func (c Counts) NotImported() int64 { return c.Failed + c.Invalid + c.Unknown + c.Pending }
+
+// Add adds other to c.
+func (c *Counts) Add(other Counts) {
+	c.Read += other.Read
+	c.Imported += other.Imported
+	c.Unchanged += other.Unchanged
+	c.Failed += other.Failed
+	c.Invalid += other.Invalid
+	c.Skipped += other.Skipped
+	c.Unknown += other.Unknown
+	c.Pending += other.Pending
+}
+
+// Connector is the part of the counts that belongs to one connector and
+// environment. Rows whose connector could not be told have an empty one.
+type Connector struct {
+	Connector   string `json:"connector"`
+	Environment string `json:"environment"`
+	Counts
+}
+
+// Calls is what the run did on the wire.
+type Calls struct {
+	Made          int64              `json:"made"`
+	Tokens        int64              `json:"tokens"` // carried by these calls; a token sent twice counts twice
+	Throttled     int64              `json:"throttled"`
+	Retried       int64              `json:"retried"`
+	Split         int64              `json:"split"`
+	ResentTokens  int64              `json:"resentTokens"`
+	WaitedSeconds map[string]float64 `json:"waitedSeconds"` // by cause
+}
+
+// Add adds other to c.
+func (c *Calls) Add(other Calls) {
+	c.Made += other.Made
+	c.Tokens += other.Tokens
+	c.Throttled += other.Throttled
+	c.Retried += other.Retried
+	c.Split += other.Split
+	c.ResentTokens += other.ResentTokens
+	if c.WaitedSeconds == nil {
+		c.WaitedSeconds = make(map[string]float64)
+	}
+	for cause, s := range other.WaitedSeconds {
+		c.WaitedSeconds[cause] += s
+	}
+}
+
+// Projection says what sending the pending tokens takes at the configured pace.
+type Projection struct {
+	Calls         int64                   `json:"calls"`
+	Seconds       float64                 `json:"seconds"`
+	ByChunkTokens []ProjectionChunkTokens `json:"byChunkTokens"`
+}
+
+// ProjectionChunkTokens is the projection for another chunk size.
+type ProjectionChunkTokens struct {
+	ChunkTokens int     `json:"chunkTokens"`
+	Calls       int64   `json:"calls"`
+	Seconds     float64 `json:"seconds"`
+}
+
+// Expiry counts tokens to be sent whose access token expires within a span.
+type Expiry struct {
+	UpTo           string `json:"upTo"` // expired, 1h, 24h, 7d, 30d, later
+	WithRefresh    int64  `json:"withRefresh"`
+	WithoutRefresh int64  `json:"withoutRefresh"`
+}
+
+// Store tells what the source was read as.
+type Store struct {
+	Name      string   `json:"name"`
+	Encrypted int64    `json:"encrypted"`
+	Plain     int64    `json:"plain"`
+	Warnings  []string `json:"warnings"`
+}
+
+// Failure is a token that is not imported.
+type Failure struct {
+	Key       string `json:"key"`
+	Connector string `json:"connector"`
+	Reason    string `json:"reason"`
+	Detail    string `json:"detail"`
+}
+
+// Remaining is the number of rows that were never reached.
+type Remaining struct {
+	Rows      int64 `json:"rows"`
+	Estimated bool  `json:"estimated"`
+}
+
+// Report is the account of one run or dry run.
+type Report struct {
+	Version    int              `json:"version"`
+	Migration  string           `json:"migration"`
+	Mode       string           `json:"mode"` // run or dry-run
+	StartedAt  time.Time        `json:"startedAt"`
+	FinishedAt *time.Time       `json:"finishedAt"` // null: still running, or it died
+	ExitCode   *int             `json:"exitCode"`
+	StoppedBy  string           `json:"stoppedBy"` // "", limit, signal, error
+	Counts     Counts           `json:"counts"`
+	Totals     map[string]int64 `json:"totals"` // by outcome, over all runs
+	Remaining  Remaining        `json:"remaining"`
+	Reasons    map[string]int64 `json:"reasons"`
+	Connectors []Connector      `json:"connectors"`
+	Calls      Calls            `json:"calls"`
+	Projection Projection       `json:"projection"`
+	Expiry     []Expiry         `json:"expiry"`
+	Store      Store            `json:"store"`
+	Failures   []Failure        `json:"failures"` // the first MaxFailures
+	Error      string           `json:"error,omitempty"`
+	Warnings   []string         `json:"warnings,omitempty"`
+}
+
+// Tally counts rows by connector, environment, outcome and reason while they
+// are judged. The zero Tally is empty and ready. Not safe for concurrent use.
+type Tally struct {
+	Reasons    map[string]int64
+	Connectors map[Place]*Counts
+}
+
+// Place is where a token goes.
+type Place struct{ Connector, Environment string }
+
+// At returns the counts of a place, to be changed.
+func (t *Tally) At(p Place) *Counts {
+	if t.Connectors == nil {
+		t.Connectors = make(map[Place]*Counts)
+	}
+	c := t.Connectors[p]
+	if c == nil {
+		c = new(Counts)
+		t.Connectors[p] = c
+	}
+	return c
+}
+
+// Reason adds n rows to a reason; an empty reason is none.
+func (t *Tally) Reason(code string, n int64) {
+	if code == "" {
+		return
+	}
+	if t.Reasons == nil {
+		t.Reasons = make(map[string]int64)
+	}
+	if t.Reasons[code] += n; t.Reasons[code] == 0 {
+		delete(t.Reasons, code)
+	}
+}
+
+// Counts returns the sum over all places.
+func (t *Tally) Counts() Counts {
+	var sum Counts
+	for _, c := range t.Connectors {
+		sum.Add(*c)
+	}
+	return sum
+}
+
+// Fill copies the tally into the report: counts, reasons and connectors, these
+// sorted by name.
+func (t *Tally) Fill(r *Report) {
+	r.Counts = t.Counts()
+	r.Reasons = maps.Clone(t.Reasons)
+	if r.Reasons == nil {
+		r.Reasons = map[string]int64{}
+	}
+	r.Connectors = make([]Connector, 0, len(t.Connectors))
+	for p, c := range t.Connectors {
+		if *c != (Counts{}) {
+			r.Connectors = append(r.Connectors, Connector{p.Connector, p.Environment, *c})
+		}
+	}
+	slices.SortFunc(r.Connectors, func(a, b Connector) int {
+		if c := strings.Compare(a.Connector, b.Connector); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Environment, b.Environment)
+	})
+}
+
+// WriteJSON writes the report as one indented JSON object.
+func (r *Report) WriteJSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(r)
+}
+
+// RunCounts is what the runs table keeps of a run while it goes on: the part of
+// a report that changes with every call.
+type RunCounts struct {
+	Counts
+	Reasons    map[string]int64 `json:"reasons"`
+	Connectors []Connector      `json:"connectors"`
+	Calls      Calls            `json:"calls"`
+	Remaining  Remaining        `json:"remaining"`
+}

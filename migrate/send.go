@@ -1,0 +1,429 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tokenmigrate/checkpoint"
+	"tokenmigrate/migrate/report"
+)
+
+// send takes chunks until there are no more or ctx ends, and carries each to
+// its end. Pieces of a chunk wait behind each other, so that a piece that keeps
+// failing is tried beside others that succeed.
+func (p *pass) send(ctx context.Context, chunks <-chan *chunk) error {
+	for {
+		var c *chunk
+		select {
+		case c = <-chunks:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if c == nil {
+			return nil
+		}
+		for queue := []*chunk{c}; len(queue) > 0; {
+			more, err := p.attempt(ctx, queue[0])
+			if err != nil {
+				return err
+			}
+			queue = append(queue[1:], more...)
+		}
+	}
+}
+
+// attempt makes one call for a chunk, in the order that makes a crash safe:
+// permit, rows read again if old, intent committed, call, then outcomes, counts
+// and the removal of the intent in one transaction. It returns what is left to
+// be sent of the chunk. ctx ends it up to the moment before the intent; from
+// there on only p.cut does.
+func (p *pass) attempt(ctx context.Context, c *chunk) ([]*chunk, error) {
+	if p.refused(c.connector) {
+		return nil, nil // its tokens stay as they are counted
+	}
+	if n := p.ceiling(); len(c.items) > n {
+		return c.halve(), nil
+	}
+	if d := p.health.delay(); d > 0 {
+		done := p.wait.waiting("endpoint")
+		err := sleep(ctx, d)
+		done()
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := p.pace.permit(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.tenure.wait(ctx, p.wait); err != nil {
+		return nil, err
+	}
+	if p.now().Sub(c.oldest) > maxAge {
+		fresh, extra, err := p.refresh(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		if fresh == nil {
+			return extra, nil
+		}
+		// The permit is spent on the chunk; what left it is sent with another.
+		more, err := p.call(fresh)
+		return append(extra, more...), err
+	}
+	return p.call(c)
+}
+
+// call commits the intent, makes the call and deals with its answer.
+func (p *pass) call(c *chunk) ([]*chunk, error) {
+	id := uuid.New()
+	intent := checkpoint.Intent{ID: id, Connector: c.connector, Tokens: make([]checkpoint.Sent, len(c.items)), Settle: p.o.CallTimeout + settleMargin}
+	resent := int64(0)
+	for i, it := range c.items {
+		intent.Tokens[i] = it.asSent()
+		if it.sent {
+			resent++
+		}
+	}
+	p.step("before_intent", c)
+	if err := p.recorder.commit(&entry{intent: &intent}); err != nil {
+		return nil, err
+	}
+	p.step("after_intent", c)
+	if !p.tenure.valid() {
+		// The lease lapsed while the intent was written (a paused machine): the
+		// call is not made. If nobody took the shard, the chunk is tried again.
+		return []*chunk{c}, p.withdraw(id, c)
+	}
+	p.ledger.wire(func(w *report.Calls) {
+		w.Made++
+		w.Tokens += int64(len(c.items))
+		w.ResentTokens += resent
+	})
+	tokens := c.tokens()
+	start := p.now()
+	answer, err := p.importer.Import(p.cut, c.connector, tokens)
+	p.step("after_call", c)
+	v := judgeAnswer(tokens, answer, err)
+	p.log.Debug().Str("connector", c.connector).Int("tokens", len(c.items)).Stringer("call", id).
+		Str("answer", v.status).Str("said", v.words).Dur("took", p.now().Sub(start)).Msg("import call")
+	return p.handle(c, id, v)
+}
+
+// handle does what a verdict asks for. It returns what is left to be sent.
+func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
+	switch v.action {
+	case notMade, doubt:
+	default:
+		p.health.answered()
+	}
+	switch v.action {
+	case record:
+		p.pace.admitted()
+		return p.recordAnswer(c, id, v.match)
+	case halve:
+		p.pace.admitted()
+		return p.split(c, id, v)
+	case tooLarge:
+		p.pace.admitted()
+		if err := p.lowerCeiling(len(c.items) / 2); err != nil {
+			return nil, err
+		}
+		return p.split(c, id, v)
+	case throttle:
+		p.ledger.wire(func(w *report.Calls) { w.Throttled++ })
+		p.pace.throttled(v.wait, v.said)
+		rpm, until := p.pace.perMinute()
+		p.log.Warn().Str("connector", c.connector).Str("waiting", "throttled").Time("until", until).
+			Float64("requests_per_minute", rpm).Str("said", v.words).Msg("the endpoint asks to wait; all senders pause")
+		return []*chunk{c}, p.withdraw(id, c)
+	case notMade:
+		if err := p.withdraw(id, c); err != nil {
+			return nil, err
+		}
+		return []*chunk{c}, p.unanswered(v)
+	case doubt:
+		return p.inDoubt(c, id, v)
+	case refuseOne:
+		p.refuse(c.connector, v.words)
+		return nil, p.withdraw(id, c)
+	case credential:
+		if err := p.withdraw(id, c); err != nil {
+			return nil, err
+		}
+		return []*chunk{c}, p.awaitCredential(v.words)
+	case misconfigure:
+		return nil, errors.Join(p.withdraw(id, c), fmt.Errorf("%w: %s", ErrConfig, v.words))
+	}
+	return nil, errors.Join(p.withdraw(id, c), fmt.Errorf("%w: %s", ErrRefused, v.words))
+}
+
+// withdraw removes the intent of a call that was certainly not made, or that
+// was refused as a whole.
+func (p *pass) withdraw(id uuid.UUID, c *chunk) error {
+	return p.recorder.commit(&entry{answer: &checkpoint.Answer{Call: id, Connector: c.connector}})
+}
+
+// end records how items ended and removes the intent. Items that end for good
+// give up their claims.
+func (p *pass) end(c *chunk, id uuid.UUID, endings []checkpoint.Ending) error {
+	e := &entry{answer: &checkpoint.Answer{Call: id, Connector: c.connector, Endings: endings}}
+	for i, it := range c.items {
+		to := standing{endings[i].Outcome, endings[i].Reason}
+		e.moves = append(e.moves, move{it.place(), it.standing, to})
+	}
+	p.step("before_record", c)
+	err := p.recorder.commit(e)
+	p.step("after_record", c)
+	if err != nil && !errors.Is(err, errSettled) {
+		return err
+	}
+	for i, it := range c.items {
+		it.standing, it.sent = e.moves[i].to, true
+		p.judge.release(it.identity, it.key)
+	}
+	if err != nil { // another worker has the shard; the lease says so soon
+		return fmt.Errorf("%w: %w", checkpoint.ErrLeaseLost, err)
+	}
+	return nil
+}
+
+// endAll records the same ending for all of a chunk's items.
+func (p *pass) endAll(c *chunk, id uuid.UUID, outcome checkpoint.Outcome, reason, detail string) error {
+	endings := make([]checkpoint.Ending, len(c.items))
+	for i, it := range c.items {
+		endings[i] = checkpoint.Ending{Sent: it.asSent(), Outcome: outcome, Reason: reason, Detail: detail}
+	}
+	return p.end(c, id, endings)
+}
+
+// recordAnswer records what an answer says of each token. Those that it did not
+// name are sent once more.
+func (p *pass) recordAnswer(c *chunk, id uuid.UUID, m matching) ([]*chunk, error) {
+	endings := make([]checkpoint.Ending, len(c.items))
+	var unnamed []*item
+	var imported int
+	open := false
+	for i, it := range c.items {
+		e := checkpoint.Ending{Sent: it.asSent(), Succeeded: m.succeeded[i]}
+		switch said := m.succeeded[i]; {
+		case said == nil:
+			e.Outcome, e.Reason = checkpoint.Unknown, reasonUnmatched
+			e.Detail = "the endpoint answered, and did not say what became of this token"
+			unnamed = append(unnamed, it)
+		case *said:
+			e.Outcome = checkpoint.Imported
+			imported++
+		default:
+			e.Outcome, e.Reason = checkpoint.Failed, reasonRefused
+			e.Detail = "the endpoint answered succeeded: false"
+		}
+		endings[i] = e
+		if m.succeeded[i] != nil {
+			open = p.judged(c.connector, !*m.succeeded[i]) || open
+		}
+	}
+	if err := p.end(c, id, endings); err != nil {
+		return nil, err
+	}
+	p.sent(imported)
+	if open {
+		return nil, p.tooMuchRefused(c.connector)
+	}
+	if len(unnamed) == 0 || c.unmatched {
+		return nil, nil
+	}
+	if m.named == 0 {
+		return nil, fmt.Errorf("%w: the answer to a call of %d tokens named none of them, so that no outcome can be told; the tokens of this call are unknown (unmatched)", ErrRefused, len(c.items))
+	}
+	p.log.Warn().Str("connector", c.connector).Int("tokens", len(unnamed)).Msg("the answer did not name every token; sending the others once more")
+	rest := c.with(unnamed)
+	rest.unmatched = true
+	return []*chunk{rest}, nil
+}
+
+// split isolates what the endpoint refuses: a chunk is halved, and a token that
+// stands alone is rejected with what the endpoint said.
+func (p *pass) split(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
+	if len(c.items) > 1 {
+		p.ledger.wire(func(w *report.Calls) { w.Split++ })
+		p.log.Debug().Str("connector", c.connector).Int("tokens", len(c.items)).Str("said", v.words).Msg("the chunk is refused; halving it")
+		return c.halve(), p.withdraw(id, c)
+	}
+	if err := p.endAll(c, id, checkpoint.Failed, reasonRejected, v.words); err != nil {
+		return nil, err
+	}
+	if p.judged(c.connector, true) {
+		return nil, p.tooMuchRefused(c.connector)
+	}
+	return nil, nil
+}
+
+// inDoubt deals with a call that may have been made: its tokens are recorded as
+// unknown first, and sent again only if the policy says so. From the third lost
+// answer on the chunk is halved, in case one of its tokens is the cause.
+// Answers lost while no other call succeeds do not count: then it is not the
+// chunk, but the endpoint.
+func (p *pass) inDoubt(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
+	answered := p.health.count()
+	if c.lost == 0 || answered > c.successes {
+		c.lost++
+	}
+	c.successes = answered
+	now := p.now()
+	var again []*item
+	for _, it := range c.items {
+		if mayResend(it, &p.o.Policy, now) {
+			again = append(again, it)
+		}
+	}
+	outcome, reason := checkpoint.Unknown, reasonInDoubt
+	if len(c.items) == 1 && len(again) == 1 && c.lost >= p.o.MaxAttempts {
+		outcome, reason, again = checkpoint.Failed, reasonUnavailable, nil
+	}
+	if err := p.endAll(c, id, outcome, reason, v.words); err != nil {
+		return nil, err
+	}
+	if err := p.unanswered(v); err != nil || len(again) == 0 {
+		return nil, err
+	}
+	p.ledger.wire(func(w *report.Calls) { w.Retried++ })
+	rest := c.with(again)
+	if len(again) > 1 && c.lost >= min(3, p.o.MaxAttempts) {
+		p.ledger.wire(func(w *report.Calls) { w.Split++ })
+		return rest.halve(), nil
+	}
+	return []*chunk{rest}, nil
+}
+
+// unanswered notes a call without an answer. It fails when the endpoint has
+// been down for too long.
+func (p *pass) unanswered(v verdict) error {
+	p.log.Warn().Str("answer", v.status).Str("said", v.words).Msg("a call was not answered")
+	if p.health.failed(p.now()) {
+		return fmt.Errorf("%w: no call was answered for %s; the last one: %s", ErrUnavailable, p.o.OutageWait, v.words)
+	}
+	return nil
+}
+
+// refresh reads a chunk's rows again, since they are older than maxAge. Rows
+// that are as they were stay; rows that vanished are counted no more; rows that
+// changed are judged anew. It returns the chunk, nil if nothing is left of it,
+// and chunks of what no longer fits it.
+func (p *pass) refresh(ctx context.Context, c *chunk) (*chunk, []*chunk, error) {
+	keys := make([]string, len(c.items))
+	for i, it := range c.items {
+		keys[i] = it.key
+	}
+	readAt := p.now()
+	rows, err := p.rowsByKey(ctx, keys)
+	if err != nil {
+		return nil, nil, err
+	}
+	var kept []*item
+	var extra []*chunk
+	e := &entry{}
+	for _, it := range c.items {
+		row, there := rows[it.key]
+		if there && row.Reason == "" && p.judge.same(it, &row) {
+			it.token = row.Token // a made-up expiry counts from now
+			kept = append(kept, it)
+			continue
+		}
+		p.judge.release(it.identity, it.key)
+		if !there {
+			// A token in doubt stays so, even though its row is gone.
+			if it.standing.outcome == pending {
+				e.moves = append(e.moves, move{it.place(), it.standing, standing{}})
+				p.rows.Add(-1)
+			}
+			continue
+		}
+		was := it.standing
+		again, err := p.rejudge(ctx, row)
+		if err != nil {
+			return nil, nil, err
+		}
+		p.note(e, again, it.place(), was)
+		if again.item == nil {
+			continue
+		}
+		again.item.sent = it.sent
+		if again.item.connector == c.connector && again.item.identity == it.identity {
+			kept = append(kept, again.item)
+			continue
+		}
+		extra = append(extra, (&chunk{connector: again.item.connector, oldest: readAt}).with([]*item{again.item}))
+	}
+	if len(e.moves) > 0 || len(e.locals) > 0 {
+		if err := p.recorder.submit(e); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(kept) == 0 {
+		return nil, extra, nil
+	}
+	fresh := c.with(kept)
+	fresh.oldest = readAt
+	if fresh.bytes > p.o.ChunkBytes {
+		return nil, append(fresh.halve(), extra...), nil
+	}
+	return fresh, extra, nil
+}
+
+// step calls the hook that the crash tests kill the process in.
+func (p *pass) step(name string, c *chunk) {
+	if p.steps != nil {
+		p.steps(name, len(c.items))
+	}
+}
+
+// sent notes imported tokens, for the progress line and the pace of it.
+func (p *pass) sent(n int) { p.imported.Add(int64(n)) }
+
+// tooMuchRefused is the breaker's error.
+func (p *pass) tooMuchRefused(connector string) error {
+	return fmt.Errorf("%w: %s refused %.0f%% or more of its last tokens (policy.stop_after_failures); see `failures` for what it said", ErrRefused, connector, p.o.Policy.StopAfterFailures*100)
+}
+
+// awaitCredential waits until another credential is there. Only one sender
+// waits; the others find its result.
+func (p *pass) awaitCredential(words string) error {
+	p.credential.Lock()
+	defer p.credential.Unlock()
+	if p.o.CredentialChanged == nil {
+		return fmt.Errorf("%w the credential: %s; give destination.token a credential that may import", ErrRefused, words)
+	}
+	defer p.wait.waiting("credential")()
+	p.log.Warn().Str("said", words).Dur("limit", credentialWait).Msg("the credential is refused; waiting for another one in its file")
+	ctx, cancel := context.WithTimeout(p.cut, credentialWait)
+	defer cancel()
+	if !p.o.CredentialChanged(ctx) {
+		return fmt.Errorf("%w the credential: %s; its file did not change within %s", ErrRefused, words, credentialWait)
+	}
+	return nil
+}
+
+// lowerCeiling keeps, for this run and the migration, that no call may carry
+// more than n tokens.
+func (p *pass) lowerCeiling(n int) error {
+	n = max(n, 1)
+	p.mu.Lock()
+	lower := n < p.maxTokens
+	if lower {
+		p.maxTokens = n
+	}
+	p.mu.Unlock()
+	if !lower {
+		return nil
+	}
+	p.log.Warn().Int("chunk_tokens", n).Msg("the endpoint takes no larger chunks; keeping to that size for this migration")
+	ctx, cancel := context.WithTimeout(p.cut, time.Minute)
+	defer cancel()
+	return p.wait.database(ctx, "checkpoint database", func() error {
+		return p.store.LowerCeiling(ctx, p.migration.ID, n)
+	})
+}

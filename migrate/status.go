@@ -1,0 +1,62 @@
+package migrate
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"tokenmigrate/checkpoint"
+	"tokenmigrate/migrate/report"
+)
+
+// StatusReport makes a report from the newest runs of a migration, one a shard.
+// Totals and failures stay empty: they are a walk over all tokens.
+//
+// Errors: checkpoint.ErrNoRun.
+func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report, error) {
+	if len(runs) == 0 {
+		return nil, fmt.Errorf("migration %s: %w", m.Name, checkpoint.ErrNoRun)
+	}
+	r := &report.Report{Version: report.Version, Migration: m.Name, Mode: runs[0].Mode, Totals: map[string]int64{}}
+	var sum report.Tally
+	for i := range runs {
+		run := &runs[i]
+		var c report.RunCounts
+		if err := json.Unmarshal(run.Counts, &c); err != nil {
+			return nil, fmt.Errorf("run %d: its counts cannot be read: %w", run.ID, err)
+		}
+		for _, part := range c.Connectors {
+			sum.At(place{Connector: part.Connector, Environment: part.Environment}).Add(part.Counts)
+		}
+		for code, n := range c.Reasons {
+			sum.Reason(code, n)
+		}
+		r.Calls.Add(c.Calls)
+		r.Remaining.Rows += c.Remaining.Rows
+		r.Remaining.Estimated = r.Remaining.Estimated || c.Remaining.Estimated
+		if r.StartedAt.IsZero() || run.StartedAt.Before(r.StartedAt) {
+			r.StartedAt = run.StartedAt.UTC()
+		}
+		if run.LastError != "" {
+			r.Error = run.LastError
+		}
+	}
+	sum.Fill(r)
+	end(r, runs)
+	return r, nil
+}
+
+// end fills in how it ended, if all shards did: the worst exit code speaks for
+// the migration.
+func end(r *report.Report, runs []checkpoint.Run) {
+	worst := 0
+	for i := range runs {
+		if runs[i].FinishedAt.IsZero() || runs[i].ExitCode == nil {
+			return
+		}
+		worst = max(worst, *runs[i].ExitCode)
+		if at := runs[i].FinishedAt.UTC(); r.FinishedAt == nil || at.After(*r.FinishedAt) {
+			r.FinishedAt = &at
+		}
+	}
+	r.ExitCode = &worst
+}

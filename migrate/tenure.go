@@ -1,0 +1,123 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"tokenmigrate/checkpoint"
+)
+
+// leases is where the right to work on a shard is had.
+type leases interface {
+	Acquire(ctx context.Context, migration int64, shard, shards int, holder string, dead func(holder string) bool) (checkpoint.Lease, error)
+	Renew(ctx context.Context, l checkpoint.Lease) error
+	Release(ctx context.Context, l checkpoint.Lease) error
+}
+
+// tenure is a lease, as its holder sees it: valid until its own monotonic clock
+// says otherwise. It is safe for concurrent use.
+type tenure struct {
+	lease checkpoint.Lease
+	mu    sync.Mutex
+	until time.Time
+}
+
+const (
+	renewEvery   = checkpoint.LeaseTTL / 3
+	renewTimeout = 5 * time.Second
+)
+
+// valid reports whether calls may be made.
+func (t *tenure) valid() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return time.Now().Before(t.until)
+}
+
+// extend notes a renewal that was asked for at start: the lease lasts from some
+// moment after that, so counting from start is on the safe side.
+func (t *tenure) extend(start time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.until = start.Add(checkpoint.LeaseTTL)
+}
+
+// wait returns when calls may be made.
+func (t *tenure) wait(ctx context.Context, p *patience) error {
+	if t.valid() {
+		return nil
+	}
+	defer p.waiting("lease")()
+	for !t.valid() {
+		if err := sleep(ctx, renewTimeout/20); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// acquire takes the shard's lease, waiting for another holder's for at most
+// heldWait.
+//
+// Errors: one that wraps ErrHeld.
+func acquire(ctx context.Context, store leases, migration int64, o *Options) (*tenure, error) {
+	deadline := time.Now().Add(heldWait)
+	told := false
+	for {
+		start := time.Now()
+		lease, err := store.Acquire(ctx, migration, o.Shard, o.Shards, o.Holder, o.Dead)
+		if err == nil {
+			t := &tenure{lease: lease}
+			t.extend(start)
+			return t, nil
+		}
+		var held *checkpoint.HeldError
+		if !errors.As(err, &held) {
+			return nil, err
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("%w: %w", ErrHeld, err)
+		}
+		if !told {
+			o.Log.Warn().Str("waiting", "lease").Str("holder", held.Holder).Dur("limit", heldWait).
+				Msg("another worker holds this shard; waiting for its lease to lapse")
+			told = true
+		}
+		if err := sleep(ctx, min(max(held.Expires, 100*time.Millisecond), 2*time.Second)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// keep renews the lease until ctx ends. While the database is away it keeps
+// trying: a lease that lapsed and that nobody took may be renewed.
+//
+// Errors: checkpoint.ErrLeaseLost.
+func (t *tenure) keep(ctx context.Context, store leases, log zerolog.Logger) error {
+	for {
+		every := renewEvery
+		start := time.Now()
+		one, cancel := context.WithTimeout(ctx, renewTimeout)
+		err := store.Renew(one, t.lease)
+		cancel()
+		switch {
+		case err == nil:
+			t.extend(start)
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, checkpoint.ErrLeaseLost):
+			return err
+		default:
+			log.Warn().Err(err).Msg("the lease could not be renewed; trying again")
+			every = time.Second
+		}
+		if sleep(ctx, every) != nil {
+			return nil
+		}
+	}
+}
