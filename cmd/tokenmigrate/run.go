@@ -1,0 +1,305 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"tokenmigrate/checkpoint"
+	"tokenmigrate/checkpoint/pgerr"
+	"tokenmigrate/migrate"
+	"tokenmigrate/migrate/connect"
+	"tokenmigrate/migrate/report"
+	"tokenmigrate/source"
+)
+
+// runFlags are the flags of run and dry-run.
+type runFlags struct {
+	reports      []string
+	limit        int64
+	retryFailed  bool
+	acceptChange bool
+}
+
+func (f *runFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.reports, "report", nil, "write the report to FILE, by its ending .json or .txt; - is JSON on stdout; may be repeated")
+	cmd.Flags().Int64Var(&f.limit, "limit", 0, "a canary: stop after so many tokens are sent")
+	cmd.Flags().BoolVar(&f.retryFailed, "retry-failed", false, "send refused and rejected tokens again")
+	cmd.Flags().BoolVar(&f.acceptChange, "accept-config-change", false, "go on with a checkpoint that was made with another configuration")
+}
+
+// check finds what is wrong with the flags before anything is done.
+func (f *runFlags) check(cmd *cobra.Command) error {
+	var problems []error
+	if f.limit < 0 {
+		problems = append(problems, fmt.Errorf("--limit %d: it must not be negative", f.limit))
+	}
+	for _, path := range f.reports {
+		if path == "-" {
+			continue
+		}
+		if ext := filepath.Ext(path); ext != ".json" && ext != ".txt" {
+			problems = append(problems, fmt.Errorf("--report %s: the ending must be .json or .txt", path))
+		} else if dir, err := os.Stat(filepath.Dir(path)); err != nil || !dir.IsDir() {
+			problems = append(problems, fmt.Errorf("--report %s: its folder does not exist", path))
+		}
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return &usageError{cmd.CommandPath(), errors.Join(problems...)}
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var f runFlags
+	cmd := a.withConfig(&cobra.Command{
+		Use:   "run -c FILE",
+		Short: "Migrate; run it again to resume",
+		Long: `Reads every row, sends what has to be sent, and records the outcome of each token.
+Run it again after anything: it goes on where it was, and a second run over a
+finished migration makes no call.
+
+The first SIGINT or SIGTERM drains: calls in flight finish and are recorded, then
+it exits with 75. A second one cuts that short.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.migrate(cmd, &f, needAll, func(m *migrate.Migrator) (*report.Report, error) {
+				return m.Run(cmd.Context(), a.cut)
+			})
+		},
+	})
+	f.add(cmd)
+	return cmd
+}
+
+func (a *app) dryRunCommand() *cobra.Command {
+	var f runFlags
+	cmd := a.withConfig(&cobra.Command{
+		Use:   "dry-run -c FILE",
+		Short: "Read, map and validate everything; call and write nothing",
+		Long: `Judges every row as run would, against the checkpoint as it stands, and reports
+what would be sent, what would not and why, and how many calls and how much time
+that takes. It needs no credential and no more than SELECT.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.migrate(cmd, &f, needSource|needDestination|needCheckpoint, func(m *migrate.Migrator) (*report.Report, error) {
+				return m.DryRun(cmd.Context())
+			})
+		},
+	})
+	f.add(cmd)
+	return cmd
+}
+
+// connectTimeout is how long a database may take to answer at the start.
+const connectTimeout = 10 * time.Second
+
+// migrate opens what a run or a dry run works with, and ends with its report.
+func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migrate.Migrator) (*report.Report, error)) error {
+	ctx := cmd.Context()
+	if err := f.check(cmd); err != nil {
+		return err
+	}
+	cfg, err := a.load(cmd, parts)
+	if err != nil {
+		return err
+	}
+	log, err := a.logger(cmd)
+	if err != nil {
+		return err
+	}
+	for _, w := range cfg.Warnings {
+		log.Warn().Msg(w.String())
+	}
+	calls := parts&needCredential != 0
+	client, err := connect.New(connect.Options{
+		URL: cfg.Destination.URL, Credential: cfg.Credential, TeamID: cfg.Destination.TeamID, Slug: cfg.Destination.Slug,
+		Timeout: cfg.Send.Timeout, UserAgent: "tokenmigrate/" + programVersion(),
+	})
+	if err != nil {
+		return fmt.Errorf("%w: destination: %w", migrate.ErrConfig, err)
+	}
+	defer client.Close()
+
+	start, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	src, err := source.Open(start, cfg.Source.DB, sourceOptions(cfg, log))
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	store, err := a.openCheckpoint(start, cfg)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+
+	o := a.migrateOptions(cfg, f, src, client, log)
+	if !calls {
+		client = nil
+	}
+	r, err := do(migrate.New(o, src, store, client))
+	if werr := a.writeReports(r, f.reports); werr != nil {
+		if err == nil {
+			return werr
+		}
+		log.Error().Err(werr).Msg("the report could not be written")
+	}
+	return err
+}
+
+// openCheckpoint connects to the checkpoint. One that cannot be reached within
+// connectTimeout is an error of class pgerr.Again.
+func (a *app) openCheckpoint(ctx context.Context, cfg *Config) (*checkpoint.Store, error) {
+	store, err := checkpoint.Open(ctx, cfg.Checkpoint.DB, cfg.Checkpoint.Schema)
+	if err != nil && errors.Is(err, context.DeadlineExceeded) {
+		return nil, fmt.Errorf("%w: the checkpoint database does not answer within %s: %w", migrate.ErrUnavailable, connectTimeout, err)
+	}
+	return store, err
+}
+
+func sourceOptions(cfg *Config, log zerolog.Logger) source.Options {
+	return source.Options{
+		Query:         cfg.Source.Query,
+		Where:         cfg.Source.Where,
+		Routes:        source.Routes{Connector: cfg.Destination.Connector, ByProvider: cfg.Destination.Connectors},
+		Environment:   cfg.Destination.Environment,
+		MissingExpiry: source.MissingExpiry{Default: cfg.Source.MissingExpiry.Default, ByProvider: cfg.Source.MissingExpiry.ByProvider},
+		PageSize:      pageSize(cfg),
+		Log:           log,
+	}
+}
+
+// pageSize keeps pages so small that their rows are sent before they are old: a
+// page takes at most half of the time for which a row counts as young.
+func pageSize(cfg *Config) int {
+	sent := cfg.Send.RequestsPerMinute * cfg.Send.ChunkTokens / 4
+	return min(cfg.Source.PageSize, max(sent, 100))
+}
+
+func (a *app) migrateOptions(cfg *Config, f *runFlags, src *source.Reader, client *connect.Client, log zerolog.Logger) migrate.Options {
+	info := src.Info()
+	o := migrate.Options{
+		Migration: cfg.Migration,
+		Target: map[string]string{
+			"destination": client.Destination(),
+			"source":      fmt.Sprintf("%s database %s", info.Host, info.Database),
+			"store":       cfg.Source.Store,
+			"connectors":  connectorsText(cfg),
+			"environment": cfg.Destination.Environment,
+			"cipher":      "",
+		},
+		Hashed: map[string]string{
+			"query": cfg.Source.Query, "where": cfg.Source.Where, "params": pairs(cfg.Source.Params),
+		},
+		Destination: client.Destination(),
+		Version:     programVersion(),
+		Holder:      holder(), Dead: holderDead,
+		AcceptConfigChange: f.acceptChange, RetryFailed: f.retryFailed, Limit: f.limit,
+		Shards:            1,
+		RequestsPerMinute: float64(cfg.Send.RequestsPerMinute),
+		ChunkTokens:       cfg.Send.ChunkTokens, ChunkBytes: cfg.Send.ChunkBytes,
+		Concurrency: cfg.Send.Concurrency, CallTimeout: cfg.Send.Timeout,
+		MaxAttempts: cfg.Send.MaxAttempts, OutageWait: cfg.Send.OutageWait,
+		Policy: migrate.Policy{
+			SendExpired:       cfg.Policy.Expired == "send",
+			SkipChanged:       cfg.Policy.Changed == "skip",
+			InDoubt:           migrate.InDoubt(cfg.Policy.InDoubt),
+			SendDuplicates:    cfg.Policy.Duplicates == "send",
+			Passes:            cfg.Policy.Passes,
+			MaxFailed:         cfg.Policy.MaxFailed.Of,
+			StopAfterFailures: float64(cfg.Policy.StopAfterFailures) / float64(100*percent),
+		},
+		ExitCode: exitCode,
+		Log:      log,
+	}
+	if cfg.Destination.TokenFile != "" {
+		o.CredentialChanged = func(ctx context.Context) bool { return credentialChanged(ctx, cfg) }
+	}
+	return o
+}
+
+// credentialChanged waits until the credential's file holds another one.
+func credentialChanged(ctx context.Context, cfg *Config) bool {
+	was := cfg.Credential().Reveal()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+			if cfg.Credential().Reveal() != was {
+				return true
+			}
+		}
+	}
+}
+
+func connectorsText(cfg *Config) string {
+	if cfg.Destination.Connector != "" {
+		return cfg.Destination.Connector
+	}
+	return pairs(cfg.Destination.Connectors)
+}
+
+// pairs writes a map as "a=b, c=d", sorted.
+func pairs(m map[string]string) string {
+	parts := make([]string, 0, len(m))
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		parts = append(parts, k+"="+m[k])
+	}
+	return strings.Join(parts, ", ")
+}
+
+// writeReports writes the report's files, and its text to stdout unless that
+// already carries the JSON.
+func (a *app) writeReports(r *report.Report, paths []string) error {
+	var problems []error
+	if slices.Contains(paths, "-") {
+		problems = append(problems, r.WriteJSON(a.stdout))
+	} else {
+		problems = append(problems, r.WriteText(a.stdout))
+	}
+	for _, path := range paths {
+		if path == "-" {
+			continue
+		}
+		problems = append(problems, writeFile(path, func(w io.Writer) error {
+			if filepath.Ext(path) == ".json" {
+				return r.WriteJSON(w)
+			}
+			return r.WriteText(w)
+		}))
+	}
+	return errors.Join(problems...)
+}
+
+// writeFile writes a file whole or not at all.
+func writeFile(path string, write func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	defer os.Remove(f.Name())
+	if err := errors.Join(write(f), f.Chmod(0o644), f.Close()); err != nil {
+		return fmt.Errorf("write the report %s: %w", path, err)
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+// absent tells that an error only says that nothing was run yet.
+func absent(err error) bool {
+	return errors.Is(err, checkpoint.ErrNoMigration) || errors.Is(err, checkpoint.ErrNoSchema) || pgerr.CodeOf(err) == "3F000"
+}
