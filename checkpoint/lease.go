@@ -40,7 +40,8 @@ func (e *HeldError) Error() string {
 var ErrLeaseLost = errors.New("the lease was lost: another worker has taken this shard")
 
 // Acquire takes the lease of a shard if nobody holds it, or if dead reports
-// that its holder is known to be gone. A holder takes its own lease again.
+// that its holder is known to be gone (nil: that is known of none). A holder
+// takes its own lease again.
 //
 // Errors: *HeldError where another holder's lease has not lapsed.
 func (s *Store) Acquire(ctx context.Context, migration int64, shard, shards int, holder string, dead func(holder string) bool) (Lease, error) {
@@ -59,7 +60,7 @@ func (s *Store) Acquire(ctx context.Context, migration int64, shard, shards int,
 			Scan(&was, &left); err != nil {
 			return err
 		}
-		if left > 0 && was != "" && was != holder && !dead(was) {
+		if left > 0 && was != "" && was != holder && (dead == nil || !dead(was)) {
 			return &HeldError{Shard: shard, Holder: was, Expires: time.Duration(left * float64(time.Second))}
 		}
 		return tx.QueryRow(ctx, s.in(`

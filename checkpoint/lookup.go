@@ -20,8 +20,9 @@ type Prior struct {
 }
 
 // Lookup returns what is known of the given keys, and which keys own the given
-// identities: those that were sent for them last. Keys and identities that the
-// checkpoint does not know are missing from the maps.
+// identities: of the tokens that were sent for an identity the one that was
+// imported first, and where none was imported the first by key. Keys and
+// identities that the checkpoint does not know are missing from the maps.
 func (s *Store) Lookup(ctx context.Context, migration int64, keys []string, identities []Hash) (map[string]Prior, map[Hash]string, error) {
 	priors := make(map[string]Prior, len(keys))
 	owners := make(map[Hash]string)

@@ -3,10 +3,12 @@ package checkpoint
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"tokenmigrate/checkpoint/pgerr"
 )
@@ -78,7 +80,7 @@ type Batch struct {
 	Intents []Intent
 	Answers []Answer
 	Locals  []Local
-	Counts  []byte // the run's counts, as JSON, true once this batch is written
+	Counts  []byte // the run's counts, as JSON, true once this batch is written; nil leaves them as they are
 	Waiting string
 }
 
@@ -99,7 +101,8 @@ const recordTimeout = 30 * time.Second
 // Record writes a batch in one transaction. It is safe to repeat after an error
 // of class Again, also when the first attempt had in fact committed.
 //
-// Each key may stand in one answer of the batch only.
+// Each key may stand in one answer of the batch only. Of several locals for one
+// key the last counts, and a local counts after an answer.
 func (s *Store) Record(ctx context.Context, l Lease, run int64, b Batch) (Recorded, error) {
 	var out Recorded
 	// One round trip: a batch without BEGIN of its own is one transaction, since
@@ -112,12 +115,12 @@ func (s *Store) Record(ctx context.Context, l Lease, run int64, b Batch) (Record
 		s.queueAnswers(&q, l.Migration, run, b.Answers, stood)
 	}
 	if len(b.Locals) > 0 {
-		s.queueLocals(&q, l, run, b.Locals)
+		s.queueLocals(&q, l, run, b.Locals, &out)
 	}
 	for _, in := range b.Intents {
 		s.queueIntent(&q, l, run, in, &out)
 	}
-	q.Queue(s.in(`UPDATE {schema}.runs SET counts = $2, waiting = $3, heartbeat_at = clock_timestamp() WHERE id = $1`),
+	q.Queue(s.in(`UPDATE {schema}.runs SET counts = coalesce($2, counts), waiting = $3, heartbeat_at = clock_timestamp() WHERE id = $1`),
 		run, b.Counts, b.Waiting)
 	if err := s.pool.SendBatch(ctx, &q).Close(); err != nil {
 		return Recorded{}, pgerr.Wrap("record outcomes", err)
@@ -212,21 +215,30 @@ func (s *Store) queueAnswers(q *pgx.Batch, migration, run int64, answers []Answe
 // queueLocals writes outcomes that needed no call, if the lease is still this
 // holder's. What the endpoint last said, and what was sent and imported last,
 // stay as they are.
-func (s *Store) queueLocals(q *pgx.Batch, l Lease, run int64, locals []Local) {
+func (s *Store) queueLocals(q *pgx.Batch, l Lease, run int64, locals []Local, out *Recorded) {
 	n := len(locals)
 	var (
-		key         = make([]string, n)
-		connector   = make([]*string, n)
-		environment = make([]*string, n)
-		outcome     = make([]string, n)
-		reason      = make([]*string, n)
-		detail      = make([]*string, n)
+		key         = make([]string, 0, n)
+		connector   = make([]*string, 0, n)
+		environment = make([]*string, 0, n)
+		outcome     = make([]string, 0, n)
+		reason      = make([]*string, 0, n)
+		detail      = make([]*string, 0, n)
 	)
+	// One statement may not write a row twice. Two walks over a small source can
+	// bring a key twice into one batch.
+	last := make(map[string]int, n)
+	for i := range locals {
+		last[locals[i].Key] = i
+	}
 	for i := range locals {
 		o := &locals[i]
-		key[i], outcome[i] = o.Key, string(o.Outcome)
-		connector[i], environment[i] = orNull(o.Connector), orNull(o.Environment)
-		reason[i], detail[i] = orNull(o.Reason), orNull(o.Detail)
+		if last[o.Key] != i {
+			continue
+		}
+		key, outcome = append(key, o.Key), append(outcome, string(o.Outcome))
+		connector, environment = append(connector, orNull(o.Connector)), append(environment, orNull(o.Environment))
+		reason, detail = append(reason, orNull(o.Reason)), append(detail, orNull(o.Detail))
 	}
 	q.Queue(s.in(`
 		INSERT INTO {schema}.tokens AS t
@@ -240,7 +252,13 @@ func (s *Store) queueLocals(q *pgx.Batch, l Lease, run int64, locals []Local) {
 			connector = excluded.connector, environment = excluded.environment,
 			outcome = excluded.outcome, reason = excluded.reason, detail = excluded.detail,
 			run_id = excluded.run_id, updated_at = excluded.updated_at`),
-		l.Migration, run, key, connector, environment, outcome, reason, detail, l.Shard, l.Holder, l.Epoch)
+		l.Migration, run, key, connector, environment, outcome, reason, detail, l.Shard, l.Holder, l.Epoch).
+		Exec(func(tag pgconn.CommandTag) error {
+			if tag.RowsAffected() == 0 {
+				out.LeaseLost = true
+			}
+			return nil
+		})
 }
 
 // queueIntent writes an intent, if the lease is still this holder's.
@@ -285,7 +303,10 @@ func (s *Store) recordedBefore(ctx context.Context, migration int64, a Answer) (
 	return n > 0, pgerr.Wrap(fmt.Sprintf("look for the outcomes of call %s", a.Call), err)
 }
 
+// orNull returns nil for no text. What no text column holds (NUL bytes, invalid
+// UTF-8) is replaced: a strange detail of one token must not stop the run.
 func orNull(s string) *string {
+	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
 	if s == "" {
 		return nil
 	}

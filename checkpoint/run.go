@@ -36,11 +36,11 @@ func (s *Store) StartRun(ctx context.Context, l Lease, version, mode string) (in
 	return id, pgerr.Wrap("write the run", err)
 }
 
-// FinishRun writes how a run ended.
+// FinishRun writes how a run ended. Nil counts leave those of the last Record.
 func (s *Store) FinishRun(ctx context.Context, run int64, exitCode int, counts []byte, lastError string) error {
 	_, err := s.pool.Exec(ctx, s.in(`
 		UPDATE {schema}.runs
-		SET finished_at = clock_timestamp(), heartbeat_at = clock_timestamp(), exit_code = $2, counts = $3, waiting = NULL, last_error = $4
+		SET finished_at = clock_timestamp(), heartbeat_at = clock_timestamp(), exit_code = $2, counts = coalesce($3, counts), waiting = NULL, last_error = $4
 		WHERE id = $1`), run, exitCode, counts, orNull(lastError))
 	return pgerr.Wrap("write the end of the run", err)
 }

@@ -86,6 +86,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 	case version > len(all):
 		return fmt.Errorf("schema %q has version %d, this program knows %d: %w", s.schema, version, len(all), ErrNewerSchema)
 	}
+	wanted := "CREATE on the database"
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		// Looked for first: CREATE SCHEMA wants a privilege even where it exists.
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('tokenmigrate.schema'), hashtext($1))`, s.schema); err != nil {
@@ -95,7 +96,9 @@ func (s *Store) Migrate(ctx context.Context) error {
 		if err := tx.QueryRow(ctx, `SELECT to_regnamespace($1) IS NOT NULL`, s.quoted).Scan(&exists); err != nil {
 			return err
 		}
-		if !exists {
+		if exists {
+			wanted = "CREATE on schema " + s.quoted
+		} else {
 			if _, err := tx.Exec(ctx, `CREATE SCHEMA `+s.quoted); err != nil {
 				return err
 			}
@@ -119,7 +122,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 		return nil
 	})
 	if err = pgerr.Wrap("create the checkpoint's tables", err); pgerr.CodeOf(err) == "42501" {
-		return fmt.Errorf("%w; grant CREATE on the database (or let a DBA run what `tokenmigrate checkpoint ddl` prints, and grant USAGE on schema %s and SELECT, INSERT, UPDATE, DELETE on its tables)", err, s.schema)
+		return fmt.Errorf("%w; grant %s (or let a DBA run what `tokenmigrate checkpoint ddl` prints, and grant USAGE on schema %s and SELECT, INSERT, UPDATE, DELETE on its tables)", err, wanted, s.quoted)
 	}
 	return err
 }
@@ -127,7 +130,8 @@ func (s *Store) Migrate(ctx context.Context) error {
 // Ready checks that the tables are there in this program's version, without
 // changing anything.
 //
-// Errors: ErrNoSchema, ErrOlderSchema, ErrNewerSchema.
+// Errors: ErrNoSchema, ErrOlderSchema, ErrNewerSchema; a *pgerr.Error of class
+// Stop where a privilege is missing, which names what to grant.
 func (s *Store) Ready(ctx context.Context) error {
 	all, err := steps()
 	if err != nil {
@@ -150,12 +154,20 @@ func (s *Store) version(ctx context.Context) (int, error) {
 	var exists bool
 	err := s.pool.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, s.quoted+".schema_version").Scan(&exists)
 	if err != nil {
-		return 0, pgerr.Wrap("look for the checkpoint's tables", err)
+		return 0, s.readable(pgerr.Wrap("look for the checkpoint's tables", err))
 	}
 	if !exists {
 		return 0, fmt.Errorf("schema %q: %w", s.schema, ErrNoSchema)
 	}
 	var version int
 	err = s.pool.QueryRow(ctx, s.in(`SELECT version FROM {schema}.schema_version`)).Scan(&version)
-	return version, pgerr.Wrap("read the checkpoint's version", err)
+	return version, s.readable(pgerr.Wrap("read the checkpoint's version", err))
+}
+
+// readable adds to a refusal what the role must be granted to see the tables.
+func (s *Store) readable(err error) error {
+	if pgerr.CodeOf(err) != "42501" {
+		return err
+	}
+	return fmt.Errorf("%w; grant USAGE on schema %s and SELECT on its tables (a run also wants INSERT, UPDATE and DELETE)", err, s.quoted)
 }

@@ -2,7 +2,6 @@ package migrate
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -275,62 +274,4 @@ func (d *forecast) countExpiry(t *connect.Token, now time.Time, madeUp bool) {
 			return
 		}
 	}
-}
-
-// seen are the claims of a dry run, in which nothing is recorded: all identities
-// that would be sent, as a set of 8 bytes each. Two of a hundred million differ
-// and share these 8 bytes with a probability of 1 in 4,000.
-type seen struct {
-	slots []uint64 // open addressing; 0 is free
-	n     int
-}
-
-func newSeen() *seen { return &seen{slots: make([]uint64, 1<<10)} }
-
-func (s *seen) owner(identity checkpoint.Hash) (string, bool) {
-	_, found := s.find(short(identity))
-	return "", found
-}
-
-func (s *seen) claim(identity checkpoint.Hash, _ string) {
-	h := short(identity)
-	i, found := s.find(h)
-	if found {
-		return
-	}
-	s.slots[i] = h
-	if s.n++; s.n*4 > len(s.slots)*3 {
-		s.grow()
-	}
-}
-
-// release does nothing: what a dry run has seen stays seen.
-func (s *seen) release(checkpoint.Hash, string) {}
-
-func (s *seen) find(h uint64) (slot int, found bool) {
-	mask := uint64(len(s.slots) - 1)
-	for i := h & mask; ; i = (i + 1) & mask {
-		switch s.slots[i] {
-		case h:
-			return int(i), true
-		case 0:
-			return int(i), false
-		}
-	}
-}
-
-func (s *seen) grow() {
-	old := s.slots
-	s.slots = make([]uint64, 2*len(old))
-	for _, h := range old {
-		if h != 0 {
-			i, _ := s.find(h)
-			s.slots[i] = h
-		}
-	}
-}
-
-// short takes 8 bytes of an identity's hash, never zero.
-func short(identity checkpoint.Hash) uint64 {
-	return max(binary.LittleEndian.Uint64(identity[1:9]), 1)
 }

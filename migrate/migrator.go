@@ -27,8 +27,6 @@ type Migrator struct {
 	src   *source.Reader
 	store *checkpoint.Store
 	dst   *connect.Client // nil in a dry run
-
-	steps func(name string, tokens int) // for tests: called at each step of a call
 }
 
 // New returns a migrator over a source, a checkpoint and an endpoint that are
@@ -62,7 +60,6 @@ type pass struct {
 	wait      *patience
 	log       zerolog.Logger
 	now       func() time.Time
-	steps     func(name string, tokens int)
 
 	// cut ends calls in flight; the contexts that functions are given only end
 	// what comes before a call. It is kept here since it is the same for all.
@@ -156,8 +153,8 @@ func (m *Migrator) begin(ctx context.Context) (*pass, error) {
 		return nil, errors.Join(err, m.store.Release(context.WithoutCancel(ctx), t.lease))
 	}
 	p := newPass(o, migration, run, m.store, m.src)
-	p.importer, p.tenure, p.steps = m.dst, t, m.steps
-	p.recorder = newRecorder(m.store, t.lease, run, p.ledger, p.remaining, p.wait, o.Log)
+	p.importer, p.tenure = m.dst, t
+	p.recorder = newRecorder(m.store, t.lease, run, p.ledger, p.remaining, p.waitingFor, p.wait, o.Log)
 	return p, nil
 }
 
@@ -233,6 +230,7 @@ func (p *pass) work(ctx context.Context) error {
 	walks := make(chan struct{})
 	g.Go(func() error { return p.recorder.serve(p.cut) })
 	g.Go(func() error { return p.tenure.keep(serving, p.store, p.log) })
+	g.Go(func() error { p.steering(serving); return nil })
 	g.Go(func() error { p.progress(serving); return nil })
 	g.Go(func() error {
 		defer stopServing()
@@ -250,6 +248,9 @@ func (p *pass) walks(ctx context.Context) error {
 		p.total.Store(total)
 	} else {
 		p.log.Warn().Err(err).Msg("the number of rows cannot be estimated")
+	}
+	if err := p.shareBudget(ctx); err != nil {
+		return err
 	}
 	if err := p.loadDoubts(ctx); err != nil {
 		return err

@@ -41,6 +41,11 @@ type Options struct {
 
 	Policy Policy
 
+	// Step is called at each step of a call, with its name and the call's number
+	// of tokens: before_intent, after_intent, after_call, before_record and
+	// after_record. The crash tests kill the process there. Nil: nobody asks.
+	Step func(name string, tokens int)
+
 	ExitCode func(error) int // the process's exit code for an error of Run; kept in the runs table
 	Log      zerolog.Logger
 }

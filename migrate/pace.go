@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"tokenmigrate/checkpoint"
 )
 
 // Bounds of the pause after a throttled call.
@@ -19,7 +21,8 @@ const (
 	maxUnsaidPause = time.Minute
 )
 
-// pace gives permits for calls: one budget for all senders. After a 429 it
+// pace gives permits for calls: one budget for all senders, and for all workers
+// of the same destination and team while there are several. After a 429 it
 // pauses everyone, goes on below the pace that failed, and climbs back. It is
 // safe for concurrent use.
 type pace struct {
@@ -27,14 +30,20 @@ type pace struct {
 	waited  func(cause string, seconds float64)
 	now     func() time.Time
 	jitter  func() float64 // in [0, 1)
+	// slot takes the next call of the budget that is shared with other workers.
+	slot func(ctx context.Context, every time.Duration) (time.Duration, error)
 
-	mu      sync.Mutex
-	full    rate.Limit // as configured
-	resume  time.Time  // nobody calls before
-	slow    rate.Limit // while below full: the pace now
-	episode time.Time  // when the pace was last lowered
-	streak  int        // calls admitted since the last throttling
-	unsaid  int        // throttlings in a row that did not say for how long
+	mu         sync.Mutex
+	configured rate.Limit
+	full       rate.Limit    // as configured, or as an operator wants it
+	slow       rate.Limit    // the pace now: full, or below it after a throttling
+	resume     time.Time     // nobody calls before
+	episode    time.Time     // when the last episode of throttling ends
+	streak     int           // calls admitted since the last throttling
+	unsaid     int           // throttlings in a row that did not say for how long
+	shared     bool          // other workers are alive
+	paused     bool          // an operator wants no calls
+	steered    chan struct{} // closed and replaced when paused changes
 }
 
 // newPace returns a pace of requestsPerMinute, evenly spaced: a burst of one,
@@ -42,42 +51,109 @@ type pace struct {
 func newPace(requestsPerMinute float64, waited func(string, float64)) *pace {
 	full := rate.Limit(requestsPerMinute / 60)
 	return &pace{
-		limiter: rate.NewLimiter(full, 1), full: full, slow: full,
-		waited: waited, now: time.Now, jitter: rand.Float64,
+		limiter: rate.NewLimiter(full, 1), configured: full, full: full, slow: full,
+		waited: waited, now: time.Now, jitter: rand.Float64, steered: make(chan struct{}),
 	}
 }
 
-// permit waits until a call may be made. It fails only with ctx.
+// permit waits until a call may be made. It fails with ctx, or with the
+// database that the budget is shared through.
 func (p *pace) permit(ctx context.Context) error {
 	for {
-		start := p.now()
-		if err := p.limiter.Wait(ctx); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
+		if err := p.timed("paused", func() error { return p.unpaused(ctx) }); err != nil {
 			return err
 		}
-		p.waited("pace", p.now().Sub(start).Seconds())
+		if err := p.timed("pace", func() error { return p.turn(ctx) }); err != nil {
+			return err
+		}
 		p.mu.Lock()
-		left := p.resume.Sub(p.now())
-		if left <= 0 {
-			p.mu.Unlock()
+		left, paused := p.resume.Sub(p.now()), p.paused
+		p.mu.Unlock()
+		if left <= 0 && !paused {
 			return nil
 		}
-		p.mu.Unlock()
-		start = p.now()
-		err := sleep(ctx, left)
-		p.waited("throttled", p.now().Sub(start).Seconds())
-		if err != nil {
+		if err := p.timed("throttled", func() error { return sleep(ctx, left) }); err != nil {
 			return err
 		}
 	}
+}
+
+// timed counts what wait takes as waiting for cause.
+func (p *pace) timed(cause string, wait func() error) error {
+	start := p.now()
+	err := wait()
+	if d := p.now().Sub(start); d > 0 {
+		p.waited(cause, d.Seconds())
+	}
+	return err
+}
+
+// turn waits for the next call that the budget allows.
+func (p *pace) turn(ctx context.Context) error {
+	p.mu.Lock()
+	shared, every := p.shared, time.Duration(float64(time.Second)/float64(p.slow))
+	p.mu.Unlock()
+	if shared {
+		wait, err := p.slot(ctx, every)
+		if err != nil {
+			return err
+		}
+		return sleep(ctx, wait)
+	}
+	if err := p.limiter.Wait(ctx); err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	} else if err != nil { // the wait is longer than ctx allows
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// unpaused waits while an operator wants no calls.
+func (p *pace) unpaused(ctx context.Context) error {
+	for {
+		p.mu.Lock()
+		paused, steered := p.paused, p.steered
+		p.mu.Unlock()
+		if !paused {
+			return nil
+		}
+		select {
+		case <-steered:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// steer does what operators ask for, and shares the budget while other workers
+// are alive. It reports whether anything changed.
+func (p *pace) steer(s checkpoint.Steering) (changed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	full := p.configured
+	if s.RequestsPerMinute > 0 {
+		full = rate.Limit(s.RequestsPerMinute / 60)
+	}
+	if full != p.full {
+		p.full, p.slow, changed = full, full, true
+		p.limiter.SetLimitAt(p.now(), full)
+	}
+	if s.Paused != p.paused {
+		p.paused, changed = s.Paused, true
+		close(p.steered)
+		p.steered = make(chan struct{})
+	}
+	if shared := s.Workers > 1; shared != p.shared {
+		p.shared, changed = shared, true
+	}
+	return changed
 }
 
 // throttled pauses everyone for as long as the endpoint said, at least a
 // second; where it said nothing, for a second that doubles each time. The
-// throttled calls of one episode lower the pace once.
-func (p *pace) throttled(wait time.Duration, said bool) {
+// throttled calls of one episode lower the pace once. It returns the pause, and
+// whether other workers have to be told of it.
+func (p *pace) throttled(wait time.Duration, said bool) (pause time.Duration, shared bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
@@ -99,6 +175,7 @@ func (p *pace) throttled(wait time.Duration, said bool) {
 		p.limiter.SetLimitAt(now, p.slow)
 	}
 	p.episode, p.streak = p.resume, 0
+	return wait, p.shared
 }
 
 // admitted notes a call that was let through; ten in a row win back a tenth of
@@ -117,11 +194,17 @@ func (p *pace) admitted() {
 	}
 }
 
-// perMinute returns the pace now, and until when everyone pauses.
-func (p *pace) perMinute() (rpm float64, pausedUntil time.Time) {
+// state returns the pace now, and what keeps everyone from calling, if anything.
+func (p *pace) state() (rpm float64, waiting string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return float64(p.slow) * 60, p.resume
+	switch {
+	case p.paused:
+		waiting = "paused by an operator (`resume` lets it go on)"
+	case p.resume.After(p.now()):
+		waiting = "throttled until " + p.resume.UTC().Format(time.TimeOnly)
+	}
+	return float64(p.slow) * 60, waiting
 }
 
 // sleep waits for d, or for the end of ctx, whose error it then returns.

@@ -28,20 +28,25 @@ func (p *pass) progress(ctx context.Context) {
 func (p *pass) logProgress() {
 	tally, calls := p.ledger.current()
 	c := tally.Counts()
-	rpm, until := p.pace.perMinute()
-	waiting := p.wait.what()
-	if waiting == "" {
-		waiting = "pace"
-		if time.Until(until) > 0 {
-			waiting = "throttled until " + until.UTC().Format(time.TimeOnly)
-		}
-	}
+	rpm, _ := p.pace.state()
 	total := max(p.total.Load(), c.Read)
 	p.log.Info().Int64("done", c.Read-c.Pending).Int64("total", total).
 		Int64("imported", c.Imported).Int64("pending", c.Pending).
 		Int64("calls", calls.Made).Float64("requests_per_minute", rpm).
-		Str("left", p.left(total-c.Read+c.Pending, calls, rpm)).Str("waiting", waiting).
+		Str("left", p.left(total-c.Read+c.Pending, calls, rpm)).Str("waiting", p.waitingFor()).
 		Int32("walk", p.walkNo.Load()).Msg("progress")
+}
+
+// waitingFor returns what the run waits for, in words: a database or a lease
+// before the operator's pause, a throttling, and else its own pace.
+func (p *pass) waitingFor() string {
+	if what := p.wait.what(); what != "" {
+		return what
+	}
+	if _, what := p.pace.state(); what != "" {
+		return what
+	}
+	return "pace"
 }
 
 // left estimates the time that rows rows take at the pace, from how many tokens

@@ -30,6 +30,7 @@ type recorder struct {
 	run       int64
 	ledger    *ledger
 	remaining func() report.Remaining
+	waiting   func() string
 	wait      *patience
 	log       zerolog.Logger
 
@@ -50,12 +51,15 @@ type entry struct {
 // countsEvery is how often counts are written that no transaction carried along.
 const countsEvery = time.Second
 
+// heartbeatTicks is after how many ticks the run's row is written in any case.
+const heartbeatTicks = 5
+
 // maxEntries bounds one transaction.
 const maxEntries = 64
 
-func newRecorder(store writer, lease checkpoint.Lease, run int64, l *ledger, remaining func() report.Remaining, wait *patience, log zerolog.Logger) *recorder {
+func newRecorder(store writer, lease checkpoint.Lease, run int64, l *ledger, remaining func() report.Remaining, waiting func() string, wait *patience, log zerolog.Logger) *recorder {
 	return &recorder{
-		store: store, lease: lease, run: run, ledger: l, remaining: remaining, wait: wait, log: log,
+		store: store, lease: lease, run: run, ledger: l, remaining: remaining, waiting: waiting, wait: wait, log: log,
 		in: make(chan *entry), ended: make(chan struct{}),
 	}
 }
@@ -95,7 +99,7 @@ func (r *recorder) serve(ctx context.Context) (err error) {
 	}()
 	tick := time.NewTicker(countsEvery)
 	defer tick.Stop()
-	dirty := false
+	dirty, quiet := false, 0
 	for {
 		select {
 		case e, ok := <-r.in:
@@ -112,9 +116,11 @@ func (r *recorder) serve(ctx context.Context) (err error) {
 				return r.write(ctx, nil)
 			}
 		case <-tick.C:
-			if !dirty {
+			// Also without news now and then: the heartbeat stands in the same row.
+			if quiet++; !dirty && quiet < heartbeatTicks {
 				continue
 			}
+			quiet = 0
 			if err := r.write(ctx, nil); err != nil {
 				return err
 			}
@@ -163,7 +169,7 @@ func (r *recorder) take(ctx context.Context, entries []*entry) (wrote bool, err 
 
 // write runs one transaction, again and again while the database is away.
 func (r *recorder) write(ctx context.Context, entries []*entry) error {
-	b := checkpoint.Batch{Waiting: r.wait.what()}
+	b := checkpoint.Batch{Waiting: r.waiting()}
 	for _, e := range entries {
 		if e.intent != nil {
 			b.Intents = append(b.Intents, *e.intent)

@@ -135,10 +135,15 @@ func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 		return p.split(c, id, v)
 	case throttle:
 		p.ledger.wire(func(w *report.Calls) { w.Throttled++ })
-		p.pace.throttled(v.wait, v.said)
-		rpm, until := p.pace.perMinute()
-		p.log.Warn().Str("connector", c.connector).Str("waiting", "throttled").Time("until", until).
+		pause, shared := p.pace.throttled(v.wait, v.said)
+		rpm, _ := p.pace.state()
+		p.log.Warn().Str("connector", c.connector).Str("waiting", "throttled").Dur("pause", pause).
 			Float64("requests_per_minute", rpm).Str("said", v.words).Msg("the endpoint asks to wait; all senders pause")
+		if shared {
+			if err := p.pauseOthers(pause, v.words); err != nil {
+				return nil, err
+			}
+		}
 		return []*chunk{c}, p.withdraw(id, c)
 	case notMade:
 		if err := p.withdraw(id, c); err != nil {
@@ -374,10 +379,10 @@ func (p *pass) refresh(ctx context.Context, c *chunk) (*chunk, []*chunk, error) 
 	return fresh, extra, nil
 }
 
-// step calls the hook that the crash tests kill the process in.
+// step tells the crash tests where a call is.
 func (p *pass) step(name string, c *chunk) {
-	if p.steps != nil {
-		p.steps(name, len(c.items))
+	if p.o.Step != nil {
+		p.o.Step(name, len(c.items))
 	}
 }
 

@@ -41,7 +41,7 @@ type Error struct {
 	Code  string // SQLSTATE, or "" where the server did not answer
 	Text  string // safe words
 	Class Class
-	cause error // for errors.Is on context errors only; never printed
+	cause error // context.Canceled, context.DeadlineExceeded or nil
 }
 
 // Error returns operation, words and SQLSTATE in one line.
@@ -53,9 +53,9 @@ func (e *Error) Error() string {
 }
 
 // Is makes errors.Is(err, context.Canceled) and DeadlineExceeded work without
-// handing out the wrapped error, which may carry secrets.
+// keeping the wrapped error, which may carry secrets.
 func (e *Error) Is(target error) bool {
-	return (target == context.Canceled || target == context.DeadlineExceeded) && errors.Is(e.cause, target)
+	return e.cause != nil && target == e.cause
 }
 
 // Wrap returns err as an *Error that names the operation, or nil for nil. An
@@ -70,7 +70,12 @@ func Wrap(op string, err error) error {
 		again.Op = op + ": " + done.Op
 		return &again
 	}
-	e := &Error{Op: op, Class: classify(err), cause: err}
+	e := &Error{Op: op, Class: classify(err)}
+	for _, ended := range []error{context.DeadlineExceeded, context.Canceled} {
+		if errors.Is(err, ended) {
+			e.cause = ended
+		}
+	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		e.Code = pg.Code
@@ -115,7 +120,7 @@ func classify(err error) Class {
 		case "57P04": // database dropped
 			return Stop
 		}
-		switch pg.Code[:2] {
+		switch group(pg) {
 		case "08", // connection exception (also what PgBouncer says when its server is away)
 			"40", // rolled back: serialization, deadlock, conflict with recovery
 			"53", // out of disk, memory or connections
@@ -151,6 +156,10 @@ func classify(err error) Class {
 	return Stop
 }
 
+// group returns the first two characters of the SQLSTATE, which tell its class.
+// Something between us and the server may leave the code out.
+func group(pg *pgconn.PgError) string { return pg.Code[:min(2, len(pg.Code))] }
+
 // words returns what of a server's error may be printed. Class 22 (data) and
 // 23 (constraints) quote values, as do messages raised by functions (P0001,
 // XX000); of them only the condition and the names are told.
@@ -165,7 +174,7 @@ func words(pg *pgconn.PgError) string {
 	add("column", pg.ColumnName)
 	add("constraint", pg.ConstraintName)
 	var text string
-	switch class := pg.Code[:2]; class {
+	switch group(pg) {
 	case "08", "25", "28", "3D", "3F", "40", "42", "53", "55", "57", "58":
 		text = pg.Message
 	case "22":
@@ -182,11 +191,19 @@ func words(pg *pgconn.PgError) string {
 }
 
 // network returns safe words for an error that is not the server's. pgconn's
-// ConnectError names host, user and database, never the password.
+// ConnectError names host, user and database, never the password. The driver's
+// errors about single values quote these.
 func network(err error) string {
 	var parse *pgconn.ParseConfigError
 	if errors.As(err, &parse) {
 		return "the connection string cannot be parsed"
+	}
+	var scan pgx.ScanArgError
+	if errors.As(err, &scan) {
+		return fmt.Sprintf("a value of column %q cannot be read as the type that is expected (the driver's words are withheld, they may quote it)", scan.FieldName)
+	}
+	if strings.Contains(err.Error(), "failed to encode args[") {
+		return "a value cannot be sent as the type that the statement expects (the driver's words are withheld, they quote it)"
 	}
 	return strings.Join(strings.Fields(err.Error()), " ")
 }

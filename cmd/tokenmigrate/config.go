@@ -241,7 +241,7 @@ func (l *loader) checkpoint(c *CheckpointConfig, s *section) {
 }
 
 func (l *loader) send(c *SendConfig, s *section) {
-	c.RequestsPerMinute = s.integer("requests_per_minute", 40, 1, 100_000)
+	c.RequestsPerMinute = s.integer("requests_per_minute", 40, 1, 10_000_000)
 	if c.RequestsPerMinute > publishedLimit {
 		s.text("requests_per_minute").warn("is above %d, the writes a minute that Connect publishes for a whole team, production included; "+
 			"keep it only if your team's limit was raised", publishedLimit)

@@ -185,6 +185,9 @@ func pageSize(cfg *Config) int {
 	return min(cfg.Source.PageSize, max(sent, 100))
 }
 
+// crashStep is set in binaries that are built for the crash tests.
+var crashStep func(name string, tokens int)
+
 func (a *app) migrateOptions(cfg *Config, f *runFlags, src *source.Reader, client *connect.Client, log zerolog.Logger) migrate.Options {
 	info := src.Info()
 	o := migrate.Options{
@@ -218,6 +221,7 @@ func (a *app) migrateOptions(cfg *Config, f *runFlags, src *source.Reader, clien
 			MaxFailed:         cfg.Policy.MaxFailed.Of,
 			StopAfterFailures: float64(cfg.Policy.StopAfterFailures) / float64(100*percent),
 		},
+		Step:     crashStep,
 		ExitCode: exitCode,
 		Log:      log,
 	}

@@ -23,7 +23,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Short: "Where the migration stands, from the checkpoint",
 		Long:  "Reads only the checkpoint, and works while a run is under way, from any machine.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withCheckpoint(cmd, func(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration) error {
+			return a.withCheckpoint(cmd, needCheckpoint, func(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration) error {
 				runs, err := store.Runs(ctx, m.ID)
 				if err != nil {
 					return err
@@ -43,9 +43,9 @@ func (a *app) statusCommand() *cobra.Command {
 	return cmd
 }
 
-// withCheckpoint opens the checkpoint of a command that only reads it.
-func (a *app) withCheckpoint(cmd *cobra.Command, do func(context.Context, *checkpoint.Store, checkpoint.Migration) error) error {
-	cfg, err := a.load(cmd, needCheckpoint)
+// withCheckpoint opens the checkpoint of a migration that was run before.
+func (a *app) withCheckpoint(cmd *cobra.Command, parts need, do func(context.Context, *checkpoint.Store, checkpoint.Migration) error) error {
+	cfg, err := a.load(cmd, parts)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (a *app) failuresCommand() *cobra.Command {
 			default:
 				return &usageError{cmd.CommandPath(), fmt.Errorf("--format %q: use csv or jsonl", format)}
 			}
-			err := a.withCheckpoint(cmd, func(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration) error {
+			err := a.withCheckpoint(cmd, needCheckpoint, func(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration) error {
 				return store.Failures(ctx, m.ID, checkpoint.Filter{Reason: reason, Connector: connector}, write)
 			})
 			return errors.Join(err, flush())

@@ -1,0 +1,148 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// lapse moves the end of all leases into the past.
+func lapse(t *testing.T, s *Store) {
+	t.Helper()
+	exec(t, s, `UPDATE {schema}.leases SET expires_at = clock_timestamp() - interval '1 second'`)
+}
+
+// take acquires shard 0 of migration 1, with nobody known to be dead.
+func take(ctx context.Context, s *Store, holder string) (Lease, error) {
+	return s.Acquire(ctx, 1, 0, 1, holder, func(string) bool { return false })
+}
+
+func TestAcquire_TellsWhoHoldsIt(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	l, err := take(t.Context(), s, "first")
+	must(t, err)
+	if want := (Lease{Migration: 1, Holder: "first", Epoch: 1}); l != want {
+		t.Errorf("got %+v, want %+v", l, want)
+	}
+	for _, dead := range []func(string) bool{nil, func(string) bool { return false }} {
+		got, err := s.Acquire(t.Context(), 1, 0, 1, "second", dead)
+		var held *HeldError
+		if !errors.As(err, &held) {
+			t.Fatalf("got %+v, %v, want a *HeldError", got, err)
+		}
+		if held.Holder != "first" || held.Shard != 0 || held.Expires <= LeaseTTL-20*time.Second || held.Expires > LeaseTTL {
+			t.Errorf("got %+v, want first, for nearly %v more", held, LeaseTTL)
+		}
+		if got != (Lease{}) {
+			t.Errorf("got %+v beside the error", got)
+		}
+	}
+	if got, want := (&HeldError{Shard: 3, Holder: "pod-3", Expires: 12300 * time.Millisecond}).Error(),
+		"shard 3 is held by pod-3 (its lease lapses in 12s unless renewed)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	// Another shard and another migration are free.
+	for _, c := range []struct {
+		migration int64
+		shard     int
+	}{{1, 1}, {2, 0}} {
+		if _, err := s.Acquire(t.Context(), c.migration, c.shard, 2, "second", nil); err != nil {
+			t.Errorf("migration %d, shard %d: %v", c.migration, c.shard, err)
+		}
+	}
+}
+
+func TestAcquire_ChangesHands(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		before func(t *testing.T, s *Store, first Lease)
+		holder string
+		dead   func(string) bool
+	}{
+		{"lapsed", func(t *testing.T, s *Store, _ Lease) { lapse(t, s) }, "second", nil},
+		{"its own again", func(*testing.T, *Store, Lease) {}, "first", nil},
+		{"released", func(t *testing.T, s *Store, l Lease) { must(t, s.Release(t.Context(), l)) }, "second", nil},
+		{"dead", func(*testing.T, *Store, Lease) {}, "second", func(h string) bool { return h == "first" }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStore(t)
+			first, err := take(t.Context(), s, "first")
+			must(t, err)
+			c.before(t, s, first)
+			second, err := s.Acquire(t.Context(), 1, 0, 1, c.holder, c.dead)
+			must(t, err)
+			if second.Epoch != first.Epoch+1 || second.Holder != c.holder {
+				t.Errorf("got %+v, want %s with epoch %d", second, c.holder, first.Epoch+1)
+			}
+			if err := s.Renew(t.Context(), first); !errors.Is(err, ErrLeaseLost) {
+				t.Errorf("Renew by the old holder: got %v, want ErrLeaseLost", err)
+			}
+			// Nor can the old one give away what is no longer its own.
+			must(t, s.Release(t.Context(), first))
+			var held *HeldError
+			if _, err := take(t.Context(), s, "third"); !errors.As(err, &held) || held.Holder != c.holder {
+				t.Errorf("a third: got %v, want that %s holds it", err, c.holder)
+			}
+			must(t, s.Renew(t.Context(), second))
+		})
+	}
+}
+
+func TestRenew_LapsedButUntaken(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	l, err := take(t.Context(), s, "first")
+	must(t, err)
+	lapse(t, s)
+	must(t, s.Renew(t.Context(), l))
+	equal(t, "time left", lines(t, s,
+		`SELECT (expires_at - clock_timestamp() BETWEEN interval '20s' AND interval '30s')::text FROM {schema}.leases`), "true")
+	var held *HeldError
+	if _, err := take(t.Context(), s, "second"); !errors.As(err, &held) {
+		t.Errorf("got %v, want a *HeldError", err)
+	}
+	must(t, s.Release(t.Context(), l))
+	if err := s.Renew(t.Context(), l); !errors.Is(err, ErrLeaseLost) {
+		t.Errorf("Renew after Release: got %v, want ErrLeaseLost", err)
+	}
+}
+
+func TestAcquire_OneOfManyWins(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	for round := range 10 {
+		var mu sync.Mutex
+		var winners, losers []string
+		var wg sync.WaitGroup
+		for i := range 8 {
+			wg.Go(func() {
+				holder := fmt.Sprintf("%d-%d", round, i)
+				_, err := take(t.Context(), s, holder)
+				var held *HeldError
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err == nil:
+					winners = append(winners, holder)
+				case errors.As(err, &held):
+					losers = append(losers, held.Holder)
+				default:
+					t.Errorf("%s: %v", holder, err)
+				}
+			})
+		}
+		wg.Wait()
+		if len(winners) != 1 || strings.Count(strings.Join(losers, ","), winners[0]) != 7 {
+			t.Fatalf("round %d: got winners %v and losers told of %v, want one of whom 7 are told", round, winners, losers)
+		}
+		lapse(t, s)
+	}
+	equal(t, "epochs", lines(t, s, `SELECT epoch::text FROM {schema}.leases`), "10")
+}

@@ -1,0 +1,41 @@
+// Package migrate is the migration itself: it takes rows from a source, sends
+// them to the import endpoint in chunks, and records in a checkpoint how each
+// ended. Make a Migrator with New; Run migrates, DryRun foresees what Run would
+// do and changes nothing.
+//
+// # One direction
+//
+// One goroutine reads pages and judges their rows: settled already, left out for
+// a reason, or to be sent. What is to be sent joins its connector's one open
+// chunk. Full chunks go through an unbuffered channel to a fixed number of
+// senders; one recorder writes for all of them. Nothing grows with the number
+// of rows.
+//
+// # One call
+//
+// A permit of the pace, the rows read again if they are old, the intent
+// committed, the call, and then one transaction with the outcomes, the counts
+// and the removal of the intent. judgeAnswer, in verdict.go, is the one place
+// that decides what an answer means; rule, in judge.go, the one that decides
+// what becomes of a row.
+//
+// # What happens once, and what may happen twice
+//
+// A token with a positive answer on record is not sent again unless it changed.
+// A call whose answer never came is in doubt: its tokens were written down
+// before it was made, they are unknown until the policy settles them, and
+// sending them again may import them twice. Import is at least once; no client
+// can make it more without the endpoint's help.
+//
+// # Stopping
+//
+// The end of Run's first context drains: nothing more is read, calls in flight
+// finish and are recorded. The next run goes on from the checkpoint; nothing
+// else is remembered, so chunk size, page size and concurrency may change.
+//
+// # Secrets
+//
+// Access and refresh tokens pass through in connect.Secret and leave only in the
+// body of the import call. What is logged and recorded are keys, connectors,
+// reasons and scrubbed words of the endpoint.
+package migrate

@@ -1,0 +1,158 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"tokenmigrate/checkpoint"
+	"tokenmigrate/checkpoint/pgerr"
+	"tokenmigrate/migrate/connect"
+	"tokenmigrate/source"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// The moment at which rows are judged where no clock runs, and two others.
+var (
+	noon   = time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC)
+	before = noon.Add(-time.Hour).UnixMilli()
+	after  = noon.Add(time.Hour).UnixMilli()
+)
+
+const slack = "slack/acme"
+
+// userToken is a user's token that is good until after.
+func userToken(user string) connect.Token {
+	return connect.Token{
+		AccessToken: connect.NewSecret("at-" + user), RefreshToken: connect.NewSecret("rt-" + user),
+		ExpiresAt: after, Environment: "production",
+		Subject: connect.Subject{Type: connect.SubjectUser, ID: user},
+	}
+}
+
+// userRow is a valid row of key with the token of user, and the changes.
+func userRow(key, user string, change ...func(*source.Row)) source.Row {
+	row := source.Row{Key: key, Connector: slack, Token: userToken(user)}
+	for _, c := range change {
+		c(&row)
+	}
+	return row
+}
+
+func testHasher() *hasher { return newHasher([]byte("a fixed key for tests"), "api.example/team") }
+
+// itemOf is a row as the judge makes an item of it.
+func itemOf(row source.Row) *item {
+	j := judge{hash: testHasher()}
+	return j.item(&row)
+}
+
+// numberedItem is an item that is told from others by n, of size bytes.
+func numberedItem(connector string, n, size int) *item {
+	it := &item{key: strconv.Itoa(n), connector: connector, size: size, token: userToken("u" + strconv.Itoa(n))}
+	it.identity[0], it.identity[1], it.identity[2], it.identity[3] = hashVersion, byte(n), byte(n>>8), byte(n>>16)
+	it.fingerprint = it.identity
+	return it
+}
+
+func hashOf(b byte) checkpoint.Hash { return checkpoint.Hash{hashVersion, b} }
+
+// again is an error of a database that is away, stopped one that stays.
+var (
+	again   = fmt.Errorf("somewhere: %w", &pgerr.Error{Op: "test", Text: "the server is away", Class: pgerr.Again})
+	stopped = &pgerr.Error{Op: "test", Text: "permission denied", Code: "42501", Class: pgerr.Stop}
+)
+
+// memory is a checkpoint and a source in memory, as the judge asks them.
+type memory struct {
+	priors  map[string]checkpoint.Prior
+	owners  map[checkpoint.Hash]string
+	rows    map[string]source.Row
+	reread  [][]string // the keys of each reading
+	failing error
+}
+
+func newMemory() *memory {
+	return &memory{priors: map[string]checkpoint.Prior{}, owners: map[checkpoint.Hash]string{}, rows: map[string]source.Row{}}
+}
+
+func (m *memory) Lookup(_ context.Context, _ int64, keys []string, identities []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash]string, error) {
+	if m.failing != nil {
+		return nil, nil, m.failing
+	}
+	priors, owners := map[string]checkpoint.Prior{}, map[checkpoint.Hash]string{}
+	for _, key := range keys {
+		if p, ok := m.priors[key]; ok {
+			priors[key] = p
+		}
+	}
+	for _, identity := range identities {
+		if key, ok := m.owners[identity]; ok {
+			owners[identity] = key
+		}
+	}
+	return priors, owners, nil
+}
+
+func (m *memory) Rows(_ context.Context, keys []string) ([]source.Row, error) {
+	m.reread = append(m.reread, slices.Sorted(slices.Values(keys)))
+	var rows []source.Row
+	for _, key := range keys {
+		if row, ok := m.rows[key]; ok {
+			rows = append(rows, row)
+		}
+	}
+	return rows, nil
+}
+
+// imported notes a row as imported by an earlier run.
+func (m *memory) imported(row source.Row) {
+	it := itemOf(row)
+	m.priors[row.Key] = checkpoint.Prior{Outcome: checkpoint.Imported, Fingerprint: it.fingerprint, Imported: it.fingerprint, RunID: 1}
+	m.owners[it.identity] = row.Key
+	m.rows[row.Key] = row
+}
+
+// walker reads rows page by page.
+type walker struct {
+	rows []source.Row
+	page int
+	next int
+}
+
+func (w *walker) Check(context.Context) error { w.next = 0; return nil }
+
+func (w *walker) Estimate(context.Context) (int64, error) { return int64(len(w.rows)), nil }
+
+func (w *walker) Page(context.Context, source.Cursor) (source.Page, error) {
+	end := min(w.next+w.page, len(w.rows))
+	page := source.Page{Rows: w.rows[w.next:end], End: end == len(w.rows), ReadAt: noon}
+	w.next = end
+	return page, nil
+}
+
+// testPass is a pass over memory, without an endpoint.
+func testPass(o *Options, m *memory, rows []source.Row, page int) *pass {
+	o.Log = zerolog.Nop()
+	p := newPass(o, checkpoint.Migration{ID: 1, FingerprintKey: []byte("a fixed key for tests")}, 7, nil, nil)
+	p.src, p.rereads = &walker{rows: rows, page: page}, m
+	p.judge.known, p.judge.reread = m, m
+	p.judge.now = func() time.Time { return noon }
+	p.now = p.judge.now
+	return p
+}
+
+// shares counts what was waited for.
+type waits map[string]float64
+
+func (w waits) add(cause string, seconds float64) { w[cause] += seconds }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
