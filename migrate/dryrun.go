@@ -85,7 +85,8 @@ func (m *Migrator) dryRun(ctx context.Context, r *report.Report) error {
 		return err
 	}
 	if r.Counts.Read == 0 {
-		r.Warnings = append(r.Warnings, "the source has no rows: check the query, its conditions and the role's privileges")
+		r.Warnings = append(r.Warnings, noRows)
+		m.o.Log.Warn().Msg(noRows)
 	}
 	c := r.Counts
 	c.Pending = 0 // these would be sent

@@ -73,8 +73,6 @@ type pass struct {
 	total    atomic.Int64 // rows of the source, estimated
 	walkNo   atomic.Int32
 
-	credential sync.Mutex
-
 	mu         sync.Mutex
 	maxTokens  int
 	stopped    map[string]string // connectors that refuse, and what they said
@@ -87,8 +85,8 @@ type pass struct {
 // Run migrates until the walks over the source are done, the limit is reached,
 // or something stops it. The end of ctx asks it to drain: it reads no further,
 // lets calls in flight finish and records their answers; the end of cut, or the
-// drain time, ends these too. It returns after its last goroutine, and always
-// with a report.
+// drain time, ends these too. It returns after its last goroutine, always with a
+// report; one of a run that could not begin has no rows.
 //
 // Errors wrap one of ErrNotImported, ErrRefused, ErrUnavailable, ErrHeld,
 // ErrStopped or ErrConfig, or are a *source.ConfigError or *pgerr.Error.
@@ -120,6 +118,10 @@ func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
 	}
 	err = stopError(ctx, err)
 	p.account(r, limited)
+	if r.Counts.Read == 0 && err == nil {
+		r.Warnings = append(r.Warnings, noRows)
+		p.log.Warn().Msg(noRows)
+	}
 	finish(r, err)
 	p.close(r, err)
 	return r, err
@@ -218,6 +220,9 @@ func checkTarget(o *Options, migration checkpoint.Migration) (is map[string]stri
 	return nil, true, fmt.Errorf("%w: the checkpoint of migration %q was made with another %s; use another migration name, or --accept-config-change if the same tokens are meant",
 		ErrConfig, o.Migration, strings.Join(parts, ", "))
 }
+
+// noRows is the loud warning of a run or dry run that found nothing.
+const noRows = "the source has no rows: check the query, its conditions and the role's privileges"
 
 // errLimit ends the walks when --limit is reached.
 var errLimit = errors.New("the limit of tokens is reached")

@@ -35,9 +35,10 @@ type Options struct {
 	CallTimeout       time.Duration
 	MaxAttempts       int
 	OutageWait        time.Duration
-	// CredentialChanged waits until the credential's file holds another one, or
-	// ctx ends, and tells which. Nil: the credential cannot change.
-	CredentialChanged func(ctx context.Context) bool
+	// Credential returns the API credential as it is now; CredentialChanges tells
+	// that it lives in a file, where another one may appear.
+	Credential        func() connect.Secret
+	CredentialChanges bool
 
 	Policy Policy
 

@@ -10,12 +10,13 @@ import (
 )
 
 // remaining is how many rows the walk has not reached; nothing once a walk is
-// complete, since further walks only look for changes.
+// complete, since further walks only look for changes. Rows of the page that is
+// being handed out are counted already, so they are not among the remaining.
 func (p *pass) remaining() report.Remaining {
 	if p.walkNo.Load() > 1 {
 		return report.Remaining{}
 	}
-	return report.Remaining{Rows: max(p.total.Load()-p.read.Load(), 0), Estimated: true}
+	return report.Remaining{Rows: max(p.total.Load()-p.rows.Load(), 0), Estimated: true}
 }
 
 // progress logs where the run stands, until ctx ends.

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"tokenmigrate/checkpoint"
+	"tokenmigrate/migrate/connect"
 	"tokenmigrate/migrate/report"
 )
 
@@ -71,14 +72,15 @@ func (p *pass) attempt(ctx context.Context, c *chunk) ([]*chunk, error) {
 			return extra, nil
 		}
 		// The permit is spent on the chunk; what left it is sent with another.
-		more, err := p.call(fresh)
+		more, err := p.call(ctx, fresh)
 		return append(extra, more...), err
 	}
-	return p.call(c)
+	return p.call(ctx, c)
 }
 
-// call commits the intent, makes the call and deals with its answer.
-func (p *pass) call(c *chunk) ([]*chunk, error) {
+// call commits the intent, makes the call and deals with its answer. ctx ends
+// only what it waits for after the answer.
+func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 	id := uuid.New()
 	intent := checkpoint.Intent{ID: id, Connector: c.connector, Tokens: make([]checkpoint.Sent, len(c.items)), Settle: p.o.CallTimeout + settleMargin}
 	resent := int64(0)
@@ -104,12 +106,20 @@ func (p *pass) call(c *chunk) ([]*chunk, error) {
 		w.ResentTokens += resent
 	})
 	tokens := c.tokens()
+	used := p.o.Credential()
 	start := p.now()
 	answer, err := p.importer.Import(p.cut, c.connector, tokens)
 	p.step("after_call", c)
 	v := judgeAnswer(tokens, answer, err)
 	p.log.Debug().Str("connector", c.connector).Int("tokens", len(c.items)).Stringer("call", id).
 		Str("answer", v.status).Str("said", v.words).Dur("took", p.now().Sub(start)).Msg("import call")
+	if v.action == credential {
+		p.health.answered()
+		if err := p.withdraw(id, c); err != nil {
+			return nil, err
+		}
+		return []*chunk{c}, p.awaitCredential(ctx, used, v.words)
+	}
 	return p.handle(c, id, v)
 }
 
@@ -129,8 +139,10 @@ func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 		return p.split(c, id, v)
 	case tooLarge:
 		p.pace.admitted()
-		if err := p.lowerCeiling(len(c.items) / 2); err != nil {
-			return nil, err
+		if n := len(c.items); n > 1 {
+			if err := p.lowerCeiling(n / 2); err != nil {
+				return nil, err
+			}
 		}
 		return p.split(c, id, v)
 	case throttle:
@@ -155,11 +167,6 @@ func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 	case refuseOne:
 		p.refuse(c.connector, v.words)
 		return nil, p.withdraw(id, c)
-	case credential:
-		if err := p.withdraw(id, c); err != nil {
-			return nil, err
-		}
-		return []*chunk{c}, p.awaitCredential(v.words)
 	case misconfigure:
 		return nil, errors.Join(p.withdraw(id, c), fmt.Errorf("%w: %s", ErrConfig, v.words))
 	}
@@ -188,6 +195,7 @@ func (p *pass) end(c *chunk, id uuid.UUID, endings []checkpoint.Ending) error {
 	}
 	for i, it := range c.items {
 		it.standing, it.sent = e.moves[i].to, true
+		p.log.Trace().Str("key", it.key).Str("outcome", string(it.standing.outcome)).Str("reason", it.standing.reason).Msg("row")
 		p.judge.release(it.identity, it.key)
 	}
 	if err != nil { // another worker has the shard; the lease says so soon
@@ -394,20 +402,21 @@ func (p *pass) tooMuchRefused(connector string) error {
 	return fmt.Errorf("%w: %s refused %.0f%% or more of its last tokens (policy.stop_after_failures); see `failures` for what it said", ErrRefused, connector, p.o.Policy.StopAfterFailures*100)
 }
 
-// awaitCredential waits until another credential is there. Only one sender
-// waits; the others find its result.
-func (p *pass) awaitCredential(words string) error {
-	p.credential.Lock()
-	defer p.credential.Unlock()
-	if p.o.CredentialChanged == nil {
+// awaitCredential waits until another credential is there than the one that a
+// call was refused with.
+func (p *pass) awaitCredential(ctx context.Context, used connect.Secret, words string) error {
+	if !p.o.CredentialChanges {
 		return fmt.Errorf("%w the credential: %s; give destination.token a credential that may import", ErrRefused, words)
 	}
 	defer p.wait.waiting("credential")()
 	p.log.Warn().Str("said", words).Dur("limit", credentialWait).Msg("the credential is refused; waiting for another one in its file")
-	ctx, cancel := context.WithTimeout(p.cut, credentialWait)
-	defer cancel()
-	if !p.o.CredentialChanged(ctx) {
-		return fmt.Errorf("%w the credential: %s; its file did not change within %s", ErrRefused, words, credentialWait)
+	for since := p.now(); p.o.Credential().Reveal() == used.Reveal(); {
+		if p.now().Sub(since) >= credentialWait {
+			return fmt.Errorf("%w the credential: %s; its file did not change within %s", ErrRefused, words, credentialWait)
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -415,7 +424,6 @@ func (p *pass) awaitCredential(words string) error {
 // lowerCeiling keeps, for this run and the migration, that no call may carry
 // more than n tokens.
 func (p *pass) lowerCeiling(n int) error {
-	n = max(n, 1)
 	p.mu.Lock()
 	lower := n < p.maxTokens
 	if lower {

@@ -190,7 +190,7 @@ var crashStep func(name string, tokens int)
 
 func (a *app) migrateOptions(cfg *Config, f *runFlags, src *source.Reader, client *connect.Client, log zerolog.Logger) migrate.Options {
 	info := src.Info()
-	o := migrate.Options{
+	return migrate.Options{
 		Migration: cfg.Migration,
 		Target: map[string]string{
 			"destination": client.Destination(),
@@ -221,30 +221,10 @@ func (a *app) migrateOptions(cfg *Config, f *runFlags, src *source.Reader, clien
 			MaxFailed:         cfg.Policy.MaxFailed.Of,
 			StopAfterFailures: float64(cfg.Policy.StopAfterFailures) / float64(100*percent),
 		},
-		Step:     crashStep,
+		Step:       crashStep,
+		Credential: cfg.Credential, CredentialChanges: cfg.Destination.TokenFile != "",
 		ExitCode: exitCode,
 		Log:      log,
-	}
-	if cfg.Destination.TokenFile != "" {
-		o.CredentialChanged = func(ctx context.Context) bool { return credentialChanged(ctx, cfg) }
-	}
-	return o
-}
-
-// credentialChanged waits until the credential's file holds another one.
-func credentialChanged(ctx context.Context, cfg *Config) bool {
-	was := cfg.Credential().Reveal()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-tick.C:
-			if cfg.Credential().Reveal() != was {
-				return true
-			}
-		}
 	}
 }
 
@@ -268,9 +248,10 @@ func pairs(m map[string]string) string {
 // already carries the JSON.
 func (a *app) writeReports(r *report.Report, paths []string) error {
 	var problems []error
-	if slices.Contains(paths, "-") {
+	switch {
+	case slices.Contains(paths, "-"):
 		problems = append(problems, r.WriteJSON(a.stdout))
-	} else {
+	case r.Counts.Read > 0 || r.StoppedBy != "error": // else the error says it all
 		problems = append(problems, r.WriteText(a.stdout))
 	}
 	for _, path := range paths {
