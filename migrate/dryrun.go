@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tokenmigrate/checkpoint"
@@ -23,7 +24,7 @@ var projectedSizes = []int{25, 50, 100, 200, 500, 1000}
 //
 // Errors are those that Run would end with, as far as they can be known.
 func (m *Migrator) DryRun(ctx context.Context) (*report.Report, error) {
-	r := &report.Report{Version: report.Version, Migration: m.o.Migration, Mode: "dry-run", StartedAt: time.Now().UTC()}
+	r := report.New(m.o.Migration, "dry-run")
 	err := m.dryRun(ctx, r)
 	if err != nil && ctx.Err() != nil {
 		err = ErrStopped
@@ -72,7 +73,6 @@ func (m *Migrator) dryRun(ctx context.Context, r *report.Report) error {
 		if terr != nil && err == nil {
 			err = terr
 		}
-		r.Totals = make(map[string]int64, len(totals))
 		for outcome, n := range totals {
 			r.Totals[string(outcome)] = n
 		}
@@ -190,11 +190,11 @@ type forecast struct {
 	calls   []int64
 	pending int64
 	expiry  [len(spans)]report.Expiry
-	failed  []report.Failure
+	failed  []report.Failure // never nil
 }
 
 func newForecast(p *pass) *forecast {
-	d := &forecast{p: p, sizes: []int{p.ceiling()}}
+	d := &forecast{p: p, sizes: []int{p.ceiling()}, failed: []report.Failure{}}
 	for _, n := range projectedSizes {
 		if n != d.sizes[0] {
 			d.sizes = append(d.sizes, n)
@@ -239,6 +239,7 @@ func (d *forecast) fill(r *report.Report) {
 	}
 	r.Projection.Calls = r.Projection.ByChunkTokens[0].Calls
 	r.Projection.Seconds = r.Projection.ByChunkTokens[0].Seconds
+	slices.SortFunc(r.Projection.ByChunkTokens, func(a, b report.ProjectionChunkTokens) int { return a.ChunkTokens - b.ChunkTokens })
 	r.Expiry = d.expiry[:]
 	r.Failures = d.failed
 }

@@ -195,10 +195,10 @@ func TestHasher_GoldenValues(t *testing.T) {
 		got  checkpoint.Hash
 		want string
 	}{
-		{"fingerprint", fingerprint, "FP"},
-		{"fingerprint, expiry made up", madeUp, "MU"},
-		{"identity", identity, "ID"},
-		{"text", text, "TX"},
+		{"fingerprint", fingerprint, "01bf9a974138257b5c6dab5a0bf6092d"},
+		{"fingerprint, expiry made up", madeUp, "01616a581d800698a22ed072f07c393e"},
+		{"identity", identity, "015de62d216af7b34979939236e8f303"},
+		{"text", text, "01a1adab4bb8caf1acf2a63e02901734"},
 	} {
 		if got := hex.EncodeToString(c.got[:]); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.name, got, c.want)

@@ -91,11 +91,13 @@ type pass struct {
 // Errors wrap one of ErrNotImported, ErrRefused, ErrUnavailable, ErrHeld,
 // ErrStopped or ErrConfig, or are a *source.ConfigError or *pgerr.Error.
 func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
-	started := time.Now()
-	r := &report.Report{Version: report.Version, Migration: m.o.Migration, Mode: "run", StartedAt: started.UTC()}
+	r := report.New(m.o.Migration, "run")
 	p, err := m.begin(ctx)
 	if err != nil {
-		return finish(r, stopError(ctx, err)), stopError(ctx, err)
+		err = stopError(ctx, err)
+		code := m.o.ExitCode(err)
+		r.ExitCode = &code
+		return finish(r, err), err
 	}
 	cut, cancel := context.WithCancel(cut)
 	defer cancel()

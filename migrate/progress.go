@@ -82,9 +82,6 @@ func (p *pass) account(r *report.Report, limited bool) {
 func finish(r *report.Report, err error) *report.Report {
 	now := time.Now().UTC()
 	r.FinishedAt = &now
-	if r.Totals == nil {
-		r.Totals = map[string]int64{}
-	}
 	switch {
 	case errors.Is(err, ErrStopped):
 		r.StoppedBy = "signal"
@@ -121,7 +118,7 @@ func (p *pass) close(r *report.Report, err error) {
 		r.Totals[string(outcome)] = n
 	}
 	r.Failures, terr = Failures(ctx, p.store, p.migration.ID)
-	fail("the failures could not be read", terr)
+	fail("the failures could not be read; the report lists none", terr)
 	counts, cerr := p.ledger.json(r.Remaining)
 	fail("the counts could not be written", cerr)
 	fail("the end of the run could not be written", p.store.FinishRun(ctx, p.run, code, counts, r.Error))

@@ -3,6 +3,7 @@ package migrate
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"tokenmigrate/checkpoint"
 	"tokenmigrate/migrate/report"
@@ -16,7 +17,8 @@ func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report
 	if len(runs) == 0 {
 		return nil, fmt.Errorf("migration %s: %w", m.Name, checkpoint.ErrNoRun)
 	}
-	r := &report.Report{Version: report.Version, Migration: m.Name, Mode: runs[0].Mode, Totals: map[string]int64{}}
+	r := report.New(m.Name, runs[0].Mode)
+	r.StartedAt = time.Time{}
 	var sum report.Tally
 	for i := range runs {
 		run := &runs[i]
@@ -51,6 +53,9 @@ func end(r *report.Report, runs []checkpoint.Run) {
 	worst := 0
 	for i := range runs {
 		if runs[i].FinishedAt.IsZero() || runs[i].ExitCode == nil {
+			if !runs[i].Alive {
+				r.StoppedBy, r.Error = "error", "the worker died without a word (killed, or its machine failed); the same command goes on from here"
+			}
 			return
 		}
 		worst = max(worst, *runs[i].ExitCode)

@@ -25,7 +25,7 @@ func newSandboxCommand(version string) *cobra.Command {
 	f := sandboxFlags{addr: "127.0.0.1:8787"}
 	cmd := &cobra.Command{
 		Use:   "sandbox",
-		Short: "serve a stand-in of the import endpoint that can misbehave",
+		Short: "Serve a stand-in of the import endpoint that can misbehave",
 		Long: `Serves a stand-in of the import endpoint, for rehearsals: as strict as the real
 one, with its rate limit, and with the faults that are asked for. It keeps what
 it was sent in memory, credentials as SHA-256 only, and tells what arrived:

@@ -155,6 +155,18 @@ type Report struct {
 	Warnings   []string         `json:"warnings,omitempty"`
 }
 
+// New returns a report that begins now. Its lists and maps are empty and not
+// nil, so that the JSON form has [] and {} where there is nothing.
+func New(migration, mode string) *Report {
+	return &Report{
+		Version: Version, Migration: migration, Mode: mode, StartedAt: time.Now().UTC(),
+		Totals: map[string]int64{}, Reasons: map[string]int64{}, Connectors: []Connector{},
+		Calls:      Calls{WaitedSeconds: map[string]float64{}},
+		Projection: Projection{ByChunkTokens: []ProjectionChunkTokens{}},
+		Expiry:     []Expiry{}, Failures: []Failure{}, Store: Store{Warnings: []string{}},
+	}
+}
+
 // Tally counts rows by connector, environment, outcome and reason while they
 // are judged. The zero Tally is empty and ready. Not safe for concurrent use.
 type Tally struct {

@@ -43,7 +43,7 @@ func (r *Report) Sentence() string {
 	c := r.Counts
 	bad := c.Failed + c.Invalid + c.Unknown
 	switch {
-	case r.FinishedAt == nil:
+	case r.FinishedAt == nil && r.StoppedBy == "":
 		return fmt.Sprintf("under way, %s of %s rows done.", number(c.Read-c.Pending), number(c.Read+r.Remaining.Rows))
 	case r.StoppedBy == "error":
 		return "stopped by an error: " + r.Error
