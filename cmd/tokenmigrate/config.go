@@ -93,7 +93,7 @@ type CheckpointConfig struct {
 type SendConfig struct {
 	RequestsPerMinute int // at least 1
 	ChunkTokens       int // 1 to 10000
-	ChunkBytes        int // of the request body; at least 4 KiB
+	ChunkBytes        int // of the request body; at least 256
 	Concurrency       int // calls at a time, 1 to 64
 	Timeout           time.Duration
 	MaxAttempts       int // of one call, at least 1
@@ -247,11 +247,11 @@ func (l *loader) send(c *SendConfig, s *section) {
 			"keep it only if your team's limit was raised", publishedLimit)
 	}
 	c.ChunkTokens = s.integer("chunk_tokens", 100, 1, 10_000)
-	c.ChunkBytes = s.size("chunk_bytes", 1<<20, 4<<10, 64<<20)
+	c.ChunkBytes = s.size("chunk_bytes", 1<<20, 256, 64<<20)
 	c.Concurrency = s.integer("concurrency", 4, 1, 64)
-	c.Timeout = s.duration("timeout", time.Minute, time.Second, 10*time.Minute)
+	c.Timeout = s.duration("timeout", time.Minute, 100*time.Millisecond, 10*time.Minute)
 	c.MaxAttempts = s.integer("max_attempts", 8, 1, 1000)
-	c.OutageWait = s.duration("outage_wait", 10*time.Minute, time.Second, 7*24*time.Hour)
+	c.OutageWait = s.duration("outage_wait", 10*time.Minute, 100*time.Millisecond, 7*24*time.Hour)
 }
 
 // publishedLimit is the number of writes a minute that Connect allows a team.

@@ -28,6 +28,10 @@ func (a *app) statusCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				for i := range runs {
+					// The lease of a worker that was killed outlives it by a moment.
+					runs[i].Alive = runs[i].Alive && !holderDead(runs[i].Holder)
+				}
 				r, err := migrate.StatusReport(m, runs)
 				if err != nil {
 					return err

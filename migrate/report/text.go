@@ -45,6 +45,8 @@ func (r *Report) Sentence() string {
 	switch {
 	case r.FinishedAt == nil && r.StoppedBy == "":
 		return fmt.Sprintf("under way, %s of %s rows done.", number(c.Read-c.Pending), number(c.Read+r.Remaining.Rows))
+	case r.StoppedBy == "error" && r.FinishedAt == nil:
+		return fmt.Sprintf("%s of about %s rows done; %s.", number(c.Read-c.Pending), number(c.Read+r.Remaining.Rows), r.Error)
 	case r.StoppedBy == "error":
 		return "stopped by an error: " + r.Error
 	case r.StoppedBy == "signal":
