@@ -1,0 +1,394 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"tokenmigrate/checkpoint/pgerr"
+)
+
+// keysAtOnce bounds the keys of one statement of Rows.
+const keysAtOnce = 500
+
+// Page is a part of a walk.
+type Page struct {
+	Rows   []Row     // in ascending order of the keys, by the database's own order
+	Next   Cursor    // where the next page begins
+	End    bool      // no row followed when this page was read
+	ReadAt time.Time // just before the rows were read; all rows are at least as new
+}
+
+// statements are a reader's, built once.
+type statements struct {
+	firstPage statement   // $1: limit
+	nextPage  statement   // $1 (, $2): key behind which to begin; last: limit
+	rows      statement   // $1 (, $2): arrays of key parts
+	whole     statement   // all rows, no columns
+	nulls     []statement // one per key column: how many are NULL, and an example
+}
+
+// buildStatements writes the SQL. Conditions compare the key columns as they
+// are, without a cast, so that their own index serves.
+func buildStatements(text *sqlText, columns, keys []column) statements {
+	var list, order, folded []string
+	for _, c := range columns {
+		list = append(list, quoted(c))
+	}
+	for _, c := range keys {
+		order = append(order, quoted(c))
+		if c.folded {
+			folded = append(folded, `lower(`+quoted(c)+`::text COLLATE "default")`)
+		}
+	}
+	head := "SELECT " + strings.Join(append(list, folded...), ", ")
+	all := text.shardConditions()
+	composite := len(keys) == 2
+
+	var s statements
+	by := " ORDER BY " + strings.Join(order, ", ") + " LIMIT $"
+	s.firstPage = text.build(head, all, by+"1")
+	after := order[0] + " >= $1"
+	those := order[0] + " = ANY($1)"
+	if composite {
+		after = "(" + strings.Join(order, ", ") + ") >= ($1, $2)"
+		// The pairs decide; each column's own condition lets an index serve also where
+		// the planner cannot turn the pairs into a lookup.
+		those += " AND " + order[1] + " = ANY($2) AND (" + strings.Join(order, ", ") + ") IN (SELECT * FROM unnest($1, $2))"
+	}
+	s.nextPage = text.build(head, append(slices.Clone(all), after), by+strconv.Itoa(len(keys)+1))
+	s.rows = text.build(head, append(slices.Clone(all), those), "")
+	s.whole = text.build("SELECT 1", nil, "")
+	for i, key := range order {
+		example := "NULL"
+		if composite {
+			example = "min(" + order[1-i] + "::text)"
+		}
+		s.nulls = append(s.nulls, text.build("SELECT count(*), "+example, []string{key + " IS NULL"}, ""))
+	}
+	return s
+}
+
+func quoted(c column) string { return `q."` + c.field.String() + `"` }
+
+func (t *sqlText) shardConditions() []string {
+	if t.shard == "" {
+		return nil
+	}
+	return []string{t.shard}
+}
+
+// Check looks for rows that no walk would meet: those with a NULL key. Run it at
+// the start of each walk. It looks at all shards' rows.
+//
+// Errors: a *ConfigError that names the column, the number of rows and, of a
+// composite key, the least other part; else as of Page.
+func (r *Reader) Check(ctx context.Context) error {
+	const op = "check the source's keys"
+	return r.do(ctx, op, func(ctx context.Context, conn *pgconn.PgConn) error {
+		var problems []string
+		for i := range r.sql.nulls {
+			rows, err := query(ctx, conn, r.sql.nulls[i])
+			if err != nil {
+				return err
+			}
+			if count := string(rows[0][0]); count != "0" {
+				example := ""
+				if other := rows[0][1]; other != nil {
+					example = fmt.Sprintf(" (for example with %s %s)", r.keys[1-i].field, shorten(string(other)))
+				}
+				problems = append(problems, nullKey(r.keys[i].field, count+" rows"+example))
+			}
+		}
+		if len(problems) > 0 {
+			return &ConfigError{Op: op, Problems: problems}
+		}
+		return nil
+	})
+}
+
+func nullKey(f field, where string) string {
+	return fmt.Sprintf("column %s is NULL in %s; a row without key cannot be found again. Choose a column that is never NULL, or leave these rows out with where: %s IS NOT NULL", f, where, f)
+}
+
+// Page reads the rows behind after: at most Options.PageSize rows, and at most
+// PageBytes of row data, but at least one row unless there is none. A page may be
+// empty without being the End.
+//
+// Errors: *ConfigError for keys that are NULL, repeated or not valid text, for
+// hidden rows and for whatever the server will refuse again; else a *pgerr.Error,
+// of class Again after a few tries where the same call may succeed later.
+func (r *Reader) Page(ctx context.Context, after Cursor) (Page, error) {
+	const op = "read a page of the source"
+	var page Page
+	err := r.do(ctx, op, func(ctx context.Context, conn *pgconn.PgConn) error {
+		page = Page{Next: after, ReadAt: r.o.Now()}
+		// The row at the cursor is read once more, so that a second one like it is
+		// seen, also across the page's edge.
+		limit := r.limit.rows()
+		st, params := &r.sql.firstPage, []param(nil)
+		if after.set {
+			st = &r.sql.nextPage
+			for i, key := range r.keys {
+				params = append(params, param{key.oid, []byte(after.key[i])})
+			}
+		}
+		params = append(params, param{pgtype.Int8OID, []byte(strconv.Itoa(limit + 1))})
+		walk := walk{r: r, op: op, after: after, limit: limit, now: page.ReadAt}
+		if err := walk.read(ctx, conn, st, params); err != nil {
+			if pgerr.CodeOf(pgerr.Wrap(op, err)) == "57014" {
+				r.limit.slow()
+			}
+			return err
+		}
+		page.Rows = walk.rows
+		page.End = walk.seen <= limit && !walk.full
+		if len(walk.rows) > 0 {
+			page.Next = walk.last
+		}
+		r.limit.observe(len(walk.rows), walk.bytes, walk.full)
+		return nil
+	})
+	if err != nil {
+		return Page{Next: after}, err
+	}
+	r.o.Log.Debug().Int("rows", len(page.Rows)).Bool("end", page.End).Msg("page read")
+	return page, nil
+}
+
+// walk takes the rows of one page in.
+type walk struct {
+	r     *Reader
+	op    string
+	after Cursor
+	limit int // rows to keep
+	now   time.Time
+
+	rows  []Row
+	last  Cursor // of rows
+	seen  int    // rows that the server gave
+	bytes int    // of rows
+	full  bool   // PageBytes ended the page
+	same  [2][]byte
+}
+
+// read runs a page's statement. Rows beyond the page's bounds are read off the
+// connection and let go, their keys still compared.
+func (w *walk) read(ctx context.Context, conn *pgconn.PgConn, st *statement, params []param) error {
+	values, oids := split(params)
+	result := conn.ExecParams(ctx, st.text, values, oids, nil, w.r.formats)
+	var bad error
+	for bad == nil && result.NextRow() {
+		bad = w.take(result.Values())
+	}
+	if _, err := result.Close(); err != nil {
+		return &failure{st, err}
+	}
+	return bad
+}
+
+// take judges one row of the result.
+func (w *walk) take(values [][]byte) error {
+	key, same, err := w.r.keyOf(values)
+	if err != nil {
+		return &ConfigError{Op: w.op, Problems: []string{err.Error() + w.behind()}}
+	}
+	w.seen++
+	repeated, atCursor := false, false
+	if w.seen > 1 {
+		repeated = bytes.Equal(same[0], w.same[0]) && bytes.Equal(same[1], w.same[1])
+	} else if w.after.set {
+		atCursor = string(same[0]) == w.after.same[0] && string(same[1]) == w.after.same[1]
+	}
+	if repeated {
+		text := joinKey(string(key[0]), string(key[1]), len(w.r.keys) == 2)
+		return &ConfigError{Op: w.op, Problems: []string{repeatedKey(text)}}
+	}
+	w.same[0], w.same[1] = append(w.same[0][:0], same[0]...), append(w.same[1][:0], same[1]...)
+	if atCursor || w.full || len(w.rows) == w.limit {
+		return nil
+	}
+	size := 0
+	for _, v := range values {
+		size += len(v)
+	}
+	if w.bytes+size > PageBytes && len(w.rows) > 0 {
+		w.full = true
+		return nil
+	}
+	w.bytes += size
+	if w.rows == nil {
+		w.rows = make([]Row, 0, min(w.limit, 1024))
+	}
+	w.last = Cursor{set: true, key: [2]string{string(key[0]), string(key[1])}}
+	w.last.same = w.last.key
+	for i := range w.r.keys {
+		if w.r.keys[i].folded {
+			w.last.same[i] = string(same[i])
+		}
+	}
+	row := w.r.mapper.row(values, w.now)
+	row.Key = joinKey(w.last.key[0], w.last.key[1], len(w.r.keys) == 2)
+	w.rows = append(w.rows, row)
+	return nil
+}
+
+// behind tells where a row without a usable key stands.
+func (w *walk) behind() string {
+	last := w.last
+	if !last.set {
+		last = w.after
+	}
+	if !last.set {
+		return ", before the first good key"
+	}
+	return ", behind key " + shorten(joinKey(last.key[0], last.key[1], len(w.r.keys) == 2))
+}
+
+func repeatedKey(key string) string {
+	return fmt.Sprintf("key %s stands for more than one row; keys must be unique, or rows would be passed over. Add a key_2 that tells them apart, or make the query return one row a key", shorten(key))
+}
+
+// keyOf returns the key's parts in a result row, and what decides their
+// equality; both are valid until the next row.
+func (r *Reader) keyOf(values [][]byte) (key, same [2][]byte, err error) {
+	folded := len(r.columns)
+	for i, c := range r.keys {
+		part := values[i] // key and key_2 are the first fields
+		if part == nil {
+			return key, same, fmt.Errorf("column %s is NULL in a row", c.field)
+		}
+		if c.kind == kindPadded {
+			part = bytes.TrimRight(part, " ")
+		}
+		if !utf8.Valid(part) {
+			return key, same, fmt.Errorf("column %s is not valid UTF-8 in a row", c.field)
+		}
+		key[i], same[i] = part, part
+		if c.folded {
+			same[i] = values[folded]
+			folded++
+		}
+	}
+	return key, same, nil
+}
+
+// Rows reads the rows of these keys (as in Row.Key) as they are now, in any
+// order. Keys without a row, or outside the shard or where, are simply missing;
+// a key asked for twice comes once. All rows are held in memory. Errors as of
+// Page.
+func (r *Reader) Rows(ctx context.Context, keys []string) ([]Row, error) {
+	var rows []Row
+	for some := range slices.Chunk(keys, keysAtOnce) {
+		more, err := r.someRows(ctx, some)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, more...)
+	}
+	return rows, nil
+}
+
+func (r *Reader) someRows(ctx context.Context, keys []string) ([]Row, error) {
+	const op = "read rows of the source again"
+	composite := len(r.keys) == 2
+	asked := make(map[string]bool, len(keys)) // and whether it came
+	var parts [2][]string
+	for _, key := range keys {
+		first, second, ok := splitKey(key, composite)
+		if _, twice := asked[key]; twice || !ok || !r.keys[0].possible(first) || composite && !r.keys[1].possible(second) {
+			continue
+		}
+		asked[key] = false
+		parts[0], parts[1] = append(parts[0], first), append(parts[1], second)
+	}
+	if len(asked) == 0 {
+		return nil, nil
+	}
+	var params []param
+	for i, key := range r.keys {
+		params = append(params, param{key.arrayOID, arrayLiteral(parts[i])})
+	}
+	var rows []Row
+	err := r.do(ctx, op, func(ctx context.Context, conn *pgconn.PgConn) error {
+		rows = nil
+		for key := range asked {
+			asked[key] = false
+		}
+		values, oids := split(params)
+		now := r.o.Now()
+		result := conn.ExecParams(ctx, r.sql.rows.text, values, oids, nil, r.formats)
+		var bad error
+		for bad == nil && result.NextRow() {
+			key, _, err := r.keyOf(result.Values())
+			if err != nil {
+				bad = &ConfigError{Op: op, Problems: []string{err.Error()}}
+				break
+			}
+			text := joinKey(string(key[0]), string(key[1]), composite)
+			came, ok := asked[text]
+			switch {
+			case !ok: // equal to one that was asked for, but not it (citext)
+			case came:
+				bad = &ConfigError{Op: op, Problems: []string{repeatedKey(text)}}
+			default:
+				asked[text] = true
+				row := r.mapper.row(result.Values(), now)
+				row.Key = text
+				rows = append(rows, row)
+			}
+		}
+		if _, err := result.Close(); err != nil {
+			return &failure{&r.sql.rows, err}
+		}
+		return bad
+	})
+	return rows, err
+}
+
+// limiter chooses how many rows a page asks for, so that it rarely asks for more
+// than PageBytes, all of which would cross the network for nothing.
+type limiter struct {
+	max     int // the page size
+	ceiling int // max, or less where the server was too slow for more
+	next    int
+}
+
+func newLimiter(pageSize int) limiter {
+	return limiter{max: pageSize, ceiling: pageSize, next: pageSize}
+}
+
+func (l *limiter) rows() int { return min(l.next, l.ceiling) }
+
+// observe learns the size of a page's rows. Growing back is slow, since large
+// rows tend to stand together.
+func (l *limiter) observe(rows, size int, full bool) {
+	if rows == 0 {
+		return
+	}
+	fit := PageBytes * 9 / 10 / max(size/rows, 1)
+	if !full {
+		fit = min(fit, 2*l.next)
+	}
+	l.next = min(max(fit, 1), l.max)
+}
+
+// slow halves the pages after one ran into the statement timeout.
+func (l *limiter) slow() { l.ceiling = max(l.rows()/2, 1) }
+
+// shorten quotes text for a message, cut to some 60 characters.
+func shorten(text string) string {
+	const most = 60
+	if utf8.RuneCountInString(text) > most {
+		text = string([]rune(text)[:most]) + "..."
+	}
+	return strconv.Quote(text)
+}
