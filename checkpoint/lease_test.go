@@ -13,7 +13,7 @@ import (
 // lapse moves the end of all leases into the past.
 func lapse(t *testing.T, s *Store) {
 	t.Helper()
-	exec(t, s, `UPDATE {schema}.leases SET expires_at = clock_timestamp() - interval '1 second'`)
+	execute(t, s, `UPDATE {schema}.leases SET expires_at = clock_timestamp() - interval '1 second'`)
 }
 
 // take acquires shard 0 of migration 1, with nobody known to be dead.

@@ -102,11 +102,11 @@ func (b *bench) call(endings ...Ending) uuid.UUID {
 // exec runs a statement, with {schema} filled in.
 func (b *bench) exec(sql string, args ...any) {
 	b.Helper()
-	exec(b.T, b.Store, sql, args...)
+	execute(b.T, b.Store, sql, args...)
 }
 
-// exec runs a statement, with {schema} filled in.
-func exec(t *testing.T, s *Store, sql string, args ...any) {
+// execute runs a statement, with {schema} filled in.
+func execute(t *testing.T, s *Store, sql string, args ...any) {
 	t.Helper()
 	if _, err := s.pool.Exec(t.Context(), s.in(sql), args...); err != nil {
 		t.Fatalf("%s: %v", sql, err)

@@ -25,7 +25,7 @@ func TestMigrate_MakesTheTablesOnce(t *testing.T) {
 		if err := s.Migrate(t.Context()); err != nil {
 			t.Fatalf("time %d: %v", i+1, err)
 		}
-		exec(t, s, `INSERT INTO {schema}.paces (destination, team) VALUES ($1, '')`, strings.Repeat("x", i+1))
+		execute(t, s, `INSERT INTO {schema}.paces (destination, team) VALUES ($1, '')`, strings.Repeat("x", i+1))
 	}
 	must(t, s.Ready(t.Context()))
 	equal(t, "rows kept", lines(t, s, `SELECT destination FROM {schema}.paces ORDER BY 1`), "x", "xx")
@@ -63,7 +63,7 @@ func TestMigrate_TellsOtherVersions(t *testing.T) {
 		{1, nil, nil, ""},
 		{7, ErrNewerSchema, ErrNewerSchema, "has version 7, this program knows 1"},
 	} {
-		exec(t, s, `UPDATE {schema}.schema_version SET version = $1`, c.version)
+		execute(t, s, `UPDATE {schema}.schema_version SET version = $1`, c.version)
 		err := s.Ready(t.Context())
 		if !errors.Is(err, c.ready) || c.ready == nil && err != nil {
 			t.Errorf("version %d: Ready: got %v, want %v", c.version, err, c.ready)
@@ -203,6 +203,17 @@ func simple(t *testing.T, url, sql string) {
 	must(t, err)
 	defer conn.Close(t.Context())
 	if _, err := conn.PgConn().Exec(t.Context(), sql).ReadAll(); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// simpleIn is simple with {schema} filled in, on a store's own connection.
+func simpleIn(t *testing.T, s *Store, sql string) {
+	t.Helper()
+	conn, err := s.pool.Acquire(t.Context())
+	must(t, err)
+	defer conn.Release()
+	if _, err := conn.Conn().PgConn().Exec(t.Context(), s.in(sql)).ReadAll(); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
 }

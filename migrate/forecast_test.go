@@ -3,6 +3,7 @@ package migrate
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
@@ -96,8 +97,9 @@ func TestForecast_CountsTheCallsOfAFeed(t *testing.T) {
 		if foreseen := tally.Counts(); foreseen != counts || counts.Read != int64(len(rows)) {
 			t.Errorf("seed %d: foresaw %+v, and the feed counted %+v of %d rows", seed, foreseen, counts, len(rows))
 		}
-		if want := r.Projection.ByChunkTokens[0]; want.ChunkTokens != o.ChunkTokens || want.Calls != r.Projection.Calls || d.pending != counts.Pending {
-			t.Errorf("seed %d: got %+v and %d pending, want the configured size first with %d calls, and %d pending", seed, want, d.pending, r.Projection.Calls, counts.Pending)
+		configured := report.ProjectionChunkTokens{ChunkTokens: o.ChunkTokens, Calls: chunks, Seconds: seconds(chunks, o.RequestsPerMinute)}
+		if !slices.Contains(r.Projection.ByChunkTokens, configured) || d.pending != counts.Pending {
+			t.Errorf("seed %d: got %+v and %d pending, want %+v among them, and %d pending", seed, r.Projection.ByChunkTokens, d.pending, configured, counts.Pending)
 		}
 		var expiring int64
 		for _, e := range r.Expiry {
@@ -130,8 +132,11 @@ func TestForecast_ProjectsEachSizeOnce(t *testing.T) {
 			}
 			seen[by.ChunkTokens] = true
 		}
-		if first := r.Projection.ByChunkTokens[0].ChunkTokens; first != configured {
-			t.Errorf("got %d tokens a call first, want the configured %d", first, configured)
+		if want := int64((1001 + configured - 1) / configured); r.Projection.Calls != want || !seen[configured] {
+			t.Errorf("got %d calls, want %d: those of the configured %d tokens a call, which must be listed", r.Projection.Calls, want, configured)
+		}
+		if !slices.IsSortedFunc(r.Projection.ByChunkTokens, func(a, b report.ProjectionChunkTokens) int { return a.ChunkTokens - b.ChunkTokens }) {
+			t.Errorf("got %+v, want it sorted by size", r.Projection.ByChunkTokens)
 		}
 	}
 }

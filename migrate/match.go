@@ -9,18 +9,25 @@ type matching struct {
 	named     int // of them not nil
 }
 
-// match finds each token's own result. By position, where there are as many
-// results as tokens and each result agrees with the token at its place; else by
-// whom the token is for, where that is unique. Nothing else counts as an answer.
+// whom is what an answer says of every token: for whom it is, and where.
+// Installation and tenant may be echoed or not.
+type whom struct{ kind, id, environment string }
+
+func whomOf(t *connect.Token) whom { return whom{t.Subject.Type, t.Subject.ID, t.Environment} }
+
+// match finds each token's own result. Where results follow the tokens one to
+// one and all say the same, there is nothing to tell apart; else a token's
+// results are those that agree with it, in whatever order they came, and they
+// count where no other token could lay claim to them, or where all of them say
+// the same. Nothing else counts as an answer.
 func match(sent []connect.Token, results []connect.Result) matching {
 	m := matching{succeeded: make([]*bool, len(sent))}
-	if inOrder(sent, results) {
+	if inOrder(sent, results) && unanimous(results) {
 		for i := range results {
 			m.set(i, results[i].Succeeded)
 		}
 		return m
 	}
-	type whom struct{ kind, id, environment string }
 	byWhom := make(map[whom][]int, len(results))
 	for i := range results {
 		r := &results[i]
@@ -29,12 +36,11 @@ func match(sent []connect.Token, results []connect.Result) matching {
 			byWhom[k] = append(byWhom[k], i)
 		}
 	}
-	// A result that could speak for two tokens speaks for neither.
-	claims := make([]int, len(results))
+	claims := make([]int, len(results)) // how many tokens a result could speak for
 	candidates := make([][]int, len(sent))
 	for i := range sent {
 		t := &sent[i]
-		for _, c := range byWhom[whom{t.Subject.Type, t.Subject.ID, t.Environment}] {
+		for _, c := range byWhom[whomOf(t)] {
 			if agrees(t, &results[c]) {
 				candidates[i] = append(candidates[i], c)
 				claims[c]++
@@ -45,6 +51,23 @@ func match(sent []connect.Token, results []connect.Result) matching {
 		m.set(i, theirWord(list, claims, results))
 	}
 	return m
+}
+
+// apart groups items so that no answer, however little it echoes, could confuse
+// two of a group.
+func apart(items []*item) [][]*item {
+	var groups [][]*item
+	seen := make(map[whom]int)
+	for _, it := range items {
+		k := whomOf(&it.token)
+		n := seen[k]
+		seen[k]++
+		if n == len(groups) {
+			groups = append(groups, nil)
+		}
+		groups[n] = append(groups[n], it)
+	}
+	return groups
 }
 
 func (m *matching) set(i int, succeeded *bool) {
@@ -83,13 +106,25 @@ func agrees(t *connect.Token, r *connect.Result) bool {
 	return true
 }
 
-// theirWord returns what a token's results say. A result given twice counts if
-// both say the same: asking again would send a token twice that was answered.
+// unanimous tells that all results say the same.
+func unanimous(results []connect.Result) bool {
+	for i := range results {
+		if s := results[i].Succeeded; s == nil || *s != *results[0].Succeeded {
+			return false
+		}
+	}
+	return true
+}
+
+// theirWord returns what the results that agree with a token say. If there are
+// several (a result given twice, tokens that differ only in what is not echoed)
+// they count if all say the same, and if there are as many as tokens that could
+// claim them: asking again would send tokens twice that were answered.
 func theirWord(list, claims []int, results []connect.Result) *bool {
 	var word *bool
 	for _, c := range list {
 		said := results[c].Succeeded
-		if claims[c] > 1 || said == nil || word != nil && *word != *said {
+		if claims[c] > len(list) || said == nil || word != nil && *word != *said {
 			return nil
 		}
 		word = said

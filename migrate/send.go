@@ -253,9 +253,13 @@ func (p *pass) recordAnswer(c *chunk, id uuid.UUID, m matching) ([]*chunk, error
 		return nil, fmt.Errorf("%w: the answer to a call of %d tokens named none of them, so that no outcome can be told; the tokens of this call are unknown (unmatched)", ErrRefused, len(c.items))
 	}
 	p.log.Warn().Str("connector", c.connector).Int("tokens", len(unnamed)).Msg("the answer did not name every token; sending the others once more")
-	rest := c.with(unnamed)
-	rest.unmatched = true
-	return []*chunk{rest}, nil
+	var rest []*chunk
+	for _, group := range apart(unnamed) {
+		again := c.with(group)
+		again.unmatched = true
+		rest = append(rest, again)
+	}
+	return rest, nil
 }
 
 // split isolates what the endpoint refuses: a chunk is halved, and a token that

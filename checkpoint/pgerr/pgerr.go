@@ -141,8 +141,10 @@ func classify(err error) Class {
 	}
 	// What is left never reached a server, or lost it: dial, DNS, TLS, reset,
 	// unexpected EOF, a deadline of our own, a connection closed under us.
-	if strings.Contains(err.Error(), "tls: failed to verify certificate") {
-		return Stop
+	for _, misconfigured := range []string{"tls: failed to verify certificate", "server refused TLS connection"} {
+		if strings.Contains(err.Error(), misconfigured) {
+			return Stop
+		}
 	}
 	var connect *pgconn.ConnectError
 	var netErr net.Error

@@ -1,0 +1,158 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tokenmigrate/checkpoint/pgerr"
+)
+
+func TestUnsettled_TellsOfOtherRunsOnly(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	past, soon := intent(imported("a"), imported("b")), intent(imported("c"))
+	soon.Settle, soon.Connector = 90*time.Second, "github/acme"
+	b.record(Batch{Intents: []Intent{past}})
+	b.record(Batch{Intents: []Intent{soon}})
+	b.exec(`UPDATE {schema}.calls SET settle_after = clock_timestamp() - interval '5 seconds' WHERE id = $1`, past.ID)
+	if own, err := b.Unsettled(t.Context(), b.lease, b.run); err != nil || len(own) != 0 {
+		t.Errorf("the run's own: got %v, %v, want none", own, err)
+	}
+	next := b.takeOver("second")
+	next.record(Batch{Intents: []Intent{intent(imported("own"))}})
+	for _, c := range []struct {
+		name  string
+		shard int
+		run   int64
+		want  int
+	}{{"its shard", 0, next.run, 2}, {"another shard", 1, next.run, 0}, {"no run", 0, 0, 3}} {
+		l := next.lease
+		l.Shard = c.shard
+		if got, err := b.Unsettled(t.Context(), l, c.run); err != nil || len(got) != c.want {
+			t.Errorf("%s: got %d calls, %v, want %d", c.name, len(got), err, c.want)
+		}
+	}
+	left, err := next.Unsettled(t.Context(), next.lease, next.run)
+	must(t, err)
+	for i, want := range []Intent{past, soon} {
+		got := left[i]
+		if got.ID != want.ID || got.Connector != want.Connector || len(got.Keys) != len(want.Tokens) {
+			t.Fatalf("call %d: got %+v, want that of %+v", i, got, want)
+		}
+		for j, s := range want.Tokens {
+			if got.Keys[j] != s.Key || got.Fingerprints[j] != s.Fingerprint || got.Identities[j] != s.Identity {
+				t.Errorf("call %d, token %d: got %q %q %q, want %+v", i, j, got.Keys[j], got.Fingerprints[j], got.Identities[j], s)
+			}
+		}
+	}
+	if d := left[0].Due; d > -5*time.Second || d < -time.Minute {
+		t.Errorf("due: got %v, want 5 s ago", d)
+	}
+	if d := left[1].Due; d > 90*time.Second || d < 60*time.Second {
+		t.Errorf("due: got %v, want nearly 90 s from now", d)
+	}
+}
+
+func TestSettle_OnlyWhatIsDue(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.call(imported("a"))
+	b.call(refused("b"))
+	due, later, own := intent(imported("a"), imported("b"), imported("c")), intent(imported("d")), uuid.New()
+	due.Connector, due.Tokens[0].Fingerprint = "slack/other", hash("new")
+	b.record(Batch{Intents: []Intent{due, later}})
+	next := b.takeOver("second")
+	settle := func() []uuid.UUID {
+		t.Helper()
+		ids, err := next.Settle(t.Context(), next.lease, next.run, []uuid.UUID{due.ID, later.ID, own})
+		must(t, err)
+		return ids
+	}
+	before := b.tokens()
+	if got := settle(); !slices.Equal(got, []uuid.UUID{own}) {
+		t.Errorf("before due: got %v, want only the one that never stood", got)
+	}
+	equal(t, "outcomes before due", b.tokens(), before...)
+
+	b.exec(`UPDATE {schema}.calls SET settle_after = clock_timestamp() WHERE id = $1`, due.ID)
+	const why = "unknown - in_doubt 'the run ended before the answer to its call was recorded'"
+	want := []string{
+		"a slack/other/production " + why + " attempts=2 sent=new for=ia imported=fa once run=2 nocall",
+		"b slack/other/production " + why + " attempts=2 sent=fb for=ib imported=- never run=2 nocall",
+		"c slack/other/production " + why + " attempts=1 sent=fc for=ic imported=- never run=2 nocall",
+	}
+	for range 2 { // it is safe to repeat
+		if got := settle(); len(got) != 2 || slices.Contains(got, later.ID) {
+			t.Errorf("after due: got %v, want all but %v", got, later.ID)
+		}
+		equal(t, "outcomes", b.tokens(), want...)
+		equal(t, "intents", b.standing(), later.ID.String())
+	}
+	// Another shard's worker cannot settle it, and learns that it stands.
+	b.exec(`UPDATE {schema}.calls SET settle_after = clock_timestamp()`)
+	foreign := next.lease
+	foreign.Shard = 1
+	if got, err := b.Settle(t.Context(), foreign, next.run, []uuid.UUID{later.ID}); err != nil || len(got) != 0 {
+		t.Errorf("another shard: got %v, %v, want none", got, err)
+	}
+	equal(t, "intents in the end", b.standing(), later.ID.String())
+	if got, err := b.Settle(t.Context(), next.lease, next.run, nil); err != nil || len(got) != 0 {
+		t.Errorf("nothing asked: got %v, %v", got, err)
+	}
+}
+
+// A late worker records its answer while the next one settles the call: one of
+// them wins, for the whole call, and the loser is told.
+func TestSettle_AndRecordOfTheSameCall(t *testing.T) {
+	t.Parallel()
+	old := newBench(t)
+	next := old.takeOver("second")
+	const rounds = 150
+	recorded, settled := 0, 0
+	for i := range rounds {
+		in := intent(imported(fmt.Sprintf("%03d-a", i)), imported(fmt.Sprintf("%03d-b", i)))
+		in.Settle = 0
+		next.record(Batch{Intents: []Intent{in}})
+		endings := []Ending{imported(in.Tokens[0].Key), imported(in.Tokens[1].Key)}
+		var out Recorded
+		var gone []uuid.UUID
+		var errs [2]error
+		var wg sync.WaitGroup
+		start := make(chan struct{})
+		wg.Go(func() {
+			<-start
+			out, errs[0] = old.Record(t.Context(), old.lease, old.run, Batch{Answers: []Answer{answer(in, endings...)}})
+		})
+		wg.Go(func() {
+			<-start
+			gone, errs[1] = next.Settle(t.Context(), next.lease, next.run, []uuid.UUID{in.ID})
+		})
+		close(start)
+		wg.Wait()
+		if err := errors.Join(errs[:]...); err != nil {
+			t.Fatalf("round %d: %v (class %d)", i, err, pgerr.ClassOf(err))
+		}
+		if !slices.Equal(gone, []uuid.UUID{in.ID}) {
+			t.Fatalf("round %d: Settle: got %v, want that the intent is gone", i, gone)
+		}
+		got := lines(t, old.Store, `SELECT concat_ws(' ', outcome, attempts, call_id) FROM {schema}.tokens WHERE key LIKE $1`, fmt.Sprintf("%03d-%%", i))
+		want := "imported 1 " + in.ID.String()
+		if len(out.Settled) > 0 {
+			want = "unknown 1"
+			settled++
+		} else {
+			recorded++
+		}
+		if !slices.Equal(got, []string{want, want}) {
+			t.Fatalf("round %d: Record told of %v, and the tokens are %v; want both %q", i, out.Settled, got, want)
+		}
+	}
+	t.Logf("recorded %d, settled %d", recorded, settled)
+	equal(t, "intents", old.standing())
+}

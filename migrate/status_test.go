@@ -1,0 +1,197 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"tokenmigrate/checkpoint"
+	"tokenmigrate/migrate/report"
+)
+
+func runOf(id int64, counts string, change ...func(*checkpoint.Run)) checkpoint.Run {
+	r := checkpoint.Run{ID: id, Mode: "run", StartedAt: noon, Counts: []byte(counts), Alive: true}
+	for _, c := range change {
+		c(&r)
+	}
+	return r
+}
+
+func finished(code int, at time.Duration) func(*checkpoint.Run) {
+	return func(r *checkpoint.Run) { r.FinishedAt, r.ExitCode = noon.Add(at), &code }
+}
+
+const (
+	countsOne = `{"read":3,"imported":2,"failed":1,"reasons":{"refused":1},"connectors":[{"connector":"a","environment":"production","read":3,"imported":2,"failed":1}],"calls":{"made":2,"tokens":3,"waitedSeconds":{"pace":1}},"remaining":{"rows":4,"estimated":true}}`
+	countsTwo = `{"read":2,"imported":1,"unknown":1,"reasons":{"in_doubt":1},"connectors":[{"connector":"a","environment":"production","read":2,"imported":1,"unknown":1}],"calls":{"made":1,"tokens":2,"waitedSeconds":{"pace":2}},"remaining":{"rows":1,"estimated":false}}`
+)
+
+func TestStatusReport_AddsUpTheShards(t *testing.T) {
+	t.Parallel()
+	r, err := StatusReport(checkpoint.Migration{Name: "acme"}, []checkpoint.Run{
+		runOf(1, countsOne, finished(3, time.Minute)),
+		runOf(2, countsTwo, finished(0, time.Hour), func(r *checkpoint.Run) { r.StartedAt = noon.Add(-time.Hour) }),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (report.Counts{Read: 5, Imported: 3, Failed: 1, Unknown: 1}); r.Counts != want || len(r.Connectors) != 1 || r.Connectors[0].Counts != want {
+		t.Errorf("got %+v in %+v, want %+v in one connector", r.Counts, r.Connectors, want)
+	}
+	if r.Reasons["refused"] != 1 || r.Reasons["in_doubt"] != 1 || r.Calls.Made != 3 || r.Calls.WaitedSeconds["pace"] != 3 {
+		t.Errorf("got reasons %v and calls %+v, want those of both", r.Reasons, r.Calls)
+	}
+	if want := (report.Remaining{Rows: 5, Estimated: true}); r.Remaining != want {
+		t.Errorf("got %+v, want %+v", r.Remaining, want)
+	}
+	if r.ExitCode == nil || *r.ExitCode != 3 || r.FinishedAt == nil || !r.FinishedAt.Equal(noon.Add(time.Hour)) || !r.StartedAt.Equal(noon.Add(-time.Hour)) {
+		t.Errorf("got exit code %v from %v to %v, want the worst, 3, from the first start to the last end", r.ExitCode, r.StartedAt, r.FinishedAt)
+	}
+	if r.Migration != "acme" || r.Mode != "run" || r.Version != report.Version {
+		t.Errorf("got %s, %s, version %d", r.Migration, r.Mode, r.Version)
+	}
+}
+
+func TestStatusReport_TellsRunningFromDead(t *testing.T) {
+	t.Parallel()
+	done := runOf(1, countsOne, finished(0, time.Minute))
+	for _, c := range []struct {
+		name  string
+		alive bool
+		want  string
+	}{{"running", true, ""}, {"dead", false, "error"}} {
+		r, err := StatusReport(checkpoint.Migration{}, []checkpoint.Run{done, runOf(2, countsTwo, func(r *checkpoint.Run) { r.Alive = c.alive })})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.ExitCode != nil || r.StoppedBy != c.want || c.alive == strings.Contains(r.Error, "died") {
+			t.Errorf("%s: got exit code %v, stopped by %q, error %q; want none, %q", c.name, r.ExitCode, r.StoppedBy, r.Error, c.want)
+		}
+	}
+}
+
+func TestStatusReport_Errors(t *testing.T) {
+	t.Parallel()
+	if _, err := StatusReport(checkpoint.Migration{Name: "acme"}, nil); !errors.Is(err, checkpoint.ErrNoRun) || !strings.Contains(err.Error(), "acme") {
+		t.Errorf("got error %v, want %v with the migration's name", err, checkpoint.ErrNoRun)
+	}
+	if _, err := StatusReport(checkpoint.Migration{}, []checkpoint.Run{runOf(9, `{"read":"x"}`)}); err == nil || !strings.Contains(err.Error(), "run 9") {
+		t.Errorf("got error %v, want one that names run 9", err)
+	}
+}
+
+func TestStopError(t *testing.T) {
+	t.Parallel()
+	live := t.Context()
+	ended, cancel := context.WithCancel(live)
+	cancel()
+	kinds := []error{ErrNotImported, ErrRefused, ErrUnavailable, ErrHeld, ErrStopped, ErrConfig}
+	own := errors.New("unexpected")
+	for _, c := range []struct {
+		name string
+		ctx  context.Context
+		err  error
+		want error // of kinds; nil: none
+	}{
+		{"well", live, nil, nil},
+		{"well after a signal", ended, nil, nil},
+		{"cut by a signal", ended, fmt.Errorf("send: %w", context.Canceled), ErrStopped},
+		{"not imported, after a signal", ended, own, ErrStopped},
+		{"lease lost", live, checkpoint.ErrLeaseLost, ErrHeld},
+		{"newer schema", live, checkpoint.ErrNewerSchema, ErrConfig},
+		{"database away", live, again, ErrUnavailable},
+		{"database refuses", live, stopped, nil},
+		{"refused", live, fmt.Errorf("%w: no", ErrRefused), ErrRefused},
+		{"unexpected", live, own, nil},
+	} {
+		got := stopError(c.ctx, c.err)
+		for _, kind := range kinds {
+			if errors.Is(got, kind) != (kind == c.want) {
+				t.Errorf("%s: got error %q, which is %q: %t; want %v", c.name, got, kind, errors.Is(got, kind), c.want)
+			}
+		}
+		if c.err != nil && !errors.Is(got, c.err) && !errors.Is(c.err, context.Canceled) {
+			t.Errorf("%s: got error %v, which hides %v", c.name, got, c.err)
+		}
+	}
+}
+
+func TestNotImported_ComparesWithThePolicy(t *testing.T) {
+	t.Parallel()
+	allow := func(n int64) *Policy { return &Policy{MaxFailed: func(int64) int64 { return n }} }
+	c := report.Counts{Read: 100, Imported: 80, Failed: 1, Invalid: 2, Unknown: 3, Pending: 4, Skipped: 10}
+	if err := notImported(c, allow(10)); err != nil {
+		t.Errorf("10 of 10 allowed: got error %v, want none", err)
+	}
+	err := notImported(c, allow(9))
+	if !errors.Is(err, ErrNotImported) {
+		t.Fatalf("10 of 9 allowed: got error %v, want %v", err, ErrNotImported)
+	}
+	for _, part := range []string{"10 of 100 rows", "1 failed", "2 invalid", "3 unknown", "4 pending", "allows 9"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("got error %q, want it to contain %q", err, part)
+		}
+	}
+	share := &Policy{MaxFailed: func(rows int64) int64 { return rows / 10 }}
+	if err := notImported(c, share); err != nil {
+		t.Errorf("a tenth of the rows: got error %v, want none: it is asked with the rows read", err)
+	}
+}
+
+func TestCheckTarget_RefusesAnotherConfiguration(t *testing.T) {
+	t.Parallel()
+	o := Options{Migration: "acme", Log: zerolog.Nop(), Target: map[string]string{"store": "authjs"}, Hashed: map[string]string{"query": "SELECT 'hush'"}}
+	key := []byte("key")
+	was := checkpoint.Migration{FingerprintKey: key, Target: target(&o, key)}
+	if _, changed, err := checkTarget(&o, was); err != nil || changed {
+		t.Errorf("nothing changed: got changed %t, error %v", changed, err)
+	}
+	if strings.Contains(fmt.Sprint(was.Target), "hush") {
+		t.Errorf("the target %v holds the query's text, want a hash", was.Target)
+	}
+	for _, c := range []struct {
+		name, part string
+		change     func(o *Options)
+	}{
+		{"store", `store (was "authjs", is "other")`, func(o *Options) { o.Target = map[string]string{"store": "other"} }},
+		{"query", "another query;", func(o *Options) { o.Hashed = map[string]string{"query": "SELECT 'hush', 2"} }},
+		{"removed", `store (was "authjs", is "")`, func(o *Options) { o.Target = nil }},
+	} {
+		other := o
+		c.change(&other)
+		_, changed, err := checkTarget(&other, was)
+		if !changed || !errors.Is(err, ErrConfig) || !strings.Contains(fmt.Sprint(err), c.part) || strings.Contains(fmt.Sprint(err), "hush") {
+			t.Errorf("%s: got changed %t, error %v; want ErrConfig with %q and no secret", c.name, changed, err, c.part)
+		}
+		other.AcceptConfigChange = true
+		if is, changed, err := checkTarget(&other, was); err != nil || !changed || is == nil {
+			t.Errorf("%s, accepted: got %v, changed %t, error %v; want the new target", c.name, is, changed, err)
+		}
+	}
+}
+
+func TestPass_EstimatesTheTimeLeft(t *testing.T) {
+	t.Parallel()
+	p := testPass(&Options{ChunkTokens: 100, ChunkBytes: 1 << 20, RequestsPerMinute: 40}, newMemory(), nil, 1)
+	for _, c := range []struct {
+		rows  int64
+		calls report.Calls
+		rpm   float64
+		want  string
+	}{
+		{8000, report.Calls{}, 40, "2m0s"},
+		{8000, report.Calls{Made: 10, Tokens: 500}, 40, "4m0s"}, // half full so far
+		{0, report.Calls{}, 40, "0s"},
+		{-5, report.Calls{}, 40, "0s"},
+		{100, report.Calls{}, 0, "0s"},
+	} {
+		if got := p.left(c.rows, c.calls, c.rpm); got != c.want {
+			t.Errorf("%d rows at %g a minute after %+v: got %s, want %s", c.rows, c.rpm, c.calls, got, c.want)
+		}
+	}
+}
