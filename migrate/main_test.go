@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"testing"
@@ -13,12 +14,15 @@ import (
 	"go.uber.org/goleak"
 
 	"tokenmigrate/checkpoint"
+	"tokenmigrate/checkpoint/localpg"
 	"tokenmigrate/checkpoint/pgerr"
 	"tokenmigrate/migrate/connect"
 	"tokenmigrate/source"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	os.Exit(localpg.Main(m.Run, func() error { return goleak.Find() }))
+}
 
 // The moment at which rows are judged where no clock runs, and two others.
 var (
@@ -150,7 +154,7 @@ func testPass(o *Options, m *memory, rows []source.Row, page int) *pass {
 	return p
 }
 
-// shares counts what was waited for.
+// waits adds up what was waited for, by cause; not safe for concurrent use.
 type waits map[string]float64
 
 func (w waits) add(cause string, seconds float64) { w[cause] += seconds }
