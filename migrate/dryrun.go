@@ -145,10 +145,11 @@ func (p *pass) foreseeDoubts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	known := &settledLookup{lookup: p.judge.known, prior: make(map[string]checkpoint.Prior)}
+	known := &settledLookup{lookup: p.judge.known, prior: make(map[string]checkpoint.Prior), owner: make(map[checkpoint.Hash]string)}
 	for _, u := range left {
 		for i, key := range u.Keys {
 			known.prior[key] = checkpoint.Prior{Outcome: checkpoint.Unknown, Reason: reasonInDoubt, Fingerprint: u.Fingerprints[i]}
+			known.owner[u.Identities[i]] = key
 		}
 	}
 	p.judge.known = known
@@ -159,6 +160,7 @@ func (p *pass) foreseeDoubts(ctx context.Context) error {
 type settledLookup struct {
 	lookup
 	prior map[string]checkpoint.Prior
+	owner map[checkpoint.Hash]string
 }
 
 func (s *settledLookup) Lookup(ctx context.Context, migration int64, keys []string, identities []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash]string, error) {
@@ -170,6 +172,11 @@ func (s *settledLookup) Lookup(ctx context.Context, migration int64, keys []stri
 		if doubt, ok := s.prior[key]; ok {
 			doubt.Imported = priors[key].Imported
 			priors[key] = doubt
+		}
+	}
+	for _, identity := range identities {
+		if key, ok := s.owner[identity]; ok && owners[identity] == "" {
+			owners[identity] = key
 		}
 	}
 	return priors, owners, nil

@@ -233,7 +233,8 @@ type facts struct {
 func rule(f facts, p *Policy) (standing, string) {
 	it, prior := f.item, f.prior
 	same := f.known && prior.Fingerprint == it.fingerprint
-	doubt := prior.Outcome == checkpoint.Unknown
+	// What ended unavailable was sent, too, and may have been imported.
+	doubt := prior.Outcome == checkpoint.Unknown || prior.Outcome == checkpoint.Failed && prior.Reason == reasonUnavailable
 	imported := prior.Imported != (checkpoint.Hash{})
 	if imported && prior.Imported == it.fingerprint && !doubt {
 		if prior.Outcome == checkpoint.Imported && prior.RunID == f.run {

@@ -15,19 +15,12 @@ type whom struct{ kind, id, environment string }
 
 func whomOf(t *connect.Token) whom { return whom{t.Subject.Type, t.Subject.ID, t.Environment} }
 
-// match finds each token's own result. Where results follow the tokens one to
-// one and all say the same, there is nothing to tell apart; else a token's
-// results are those that agree with it, in whatever order they came, and they
-// count where no other token could lay claim to them, or where all of them say
-// the same. Nothing else counts as an answer.
+// match finds each token's own result, in whatever order the results came: the
+// one that agrees with it and with no other token of the call. Position decides
+// nothing, since no order is promised; a result that could speak for two tokens
+// speaks for neither.
 func match(sent []connect.Token, results []connect.Result) matching {
 	m := matching{succeeded: make([]*bool, len(sent))}
-	if inOrder(sent, results) && unanimous(results) {
-		for i := range results {
-			m.set(i, results[i].Succeeded)
-		}
-		return m
-	}
 	byWhom := make(map[whom][]int, len(results))
 	for i := range results {
 		r := &results[i]
@@ -76,21 +69,6 @@ func (m *matching) set(i int, succeeded *bool) {
 	}
 }
 
-// inOrder tells that the results follow the tokens one to one.
-func inOrder(sent []connect.Token, results []connect.Result) bool {
-	if len(sent) != len(results) {
-		return false
-	}
-	for i := range sent {
-		t, r := &sent[i], &results[i]
-		if !r.HasSubject || r.Subject.Type != t.Subject.Type || r.Subject.ID != t.Subject.ID ||
-			r.Environment != t.Environment || !agrees(t, r) {
-			return false
-		}
-	}
-	return true
-}
-
 // agrees tells that nothing that the result says beside subject and environment
 // speaks against the token. What was not sent may be echoed all the same, and
 // what was sent need not be, but for the issuer, which is part of the subject.
@@ -106,25 +84,14 @@ func agrees(t *connect.Token, r *connect.Result) bool {
 	return true
 }
 
-// unanimous tells that all results say the same.
-func unanimous(results []connect.Result) bool {
-	for i := range results {
-		if s := results[i].Succeeded; s == nil || *s != *results[0].Succeeded {
-			return false
-		}
-	}
-	return true
-}
-
-// theirWord returns what the results that agree with a token say. If there are
-// several (a result given twice, tokens that differ only in what is not echoed)
-// they count if all say the same, and if there are as many as tokens that could
-// claim them: asking again would send tokens twice that were answered.
+// theirWord returns what the results that agree with a token say. A result given
+// twice counts if both say the same: asking again would send a token twice that
+// was answered.
 func theirWord(list, claims []int, results []connect.Result) *bool {
 	var word *bool
 	for _, c := range list {
 		said := results[c].Succeeded
-		if claims[c] > len(list) || said == nil || word != nil && *word != *said {
+		if claims[c] > 1 || said == nil || word != nil && *word != *said {
 			return nil
 		}
 		word = said

@@ -135,8 +135,11 @@ func (p *pace) steer(s checkpoint.Steering) (changed bool) {
 		full = rate.Limit(s.RequestsPerMinute / 60)
 	}
 	if full != p.full {
-		p.full, p.slow, changed = full, full, true
-		p.limiter.SetLimitAt(p.now(), full)
+		if p.slow == p.full || p.slow > full { // else it goes on climbing back
+			p.slow = full
+		}
+		p.full, changed = full, true
+		p.limiter.SetLimitAt(p.now(), p.slow)
 	}
 	if s.Paused != p.paused {
 		p.paused, changed = s.Paused, true

@@ -65,7 +65,7 @@ func newRecorder(store writer, lease checkpoint.Lease, run int64, l *ledger, rem
 }
 
 // submit hands an entry over without waiting for its transaction. It fails only
-// when the recorder is over.
+// when the recorder is over, and must not be called once in is closed.
 func (r *recorder) submit(e *entry) error {
 	if e.done == nil {
 		e.done = make(chan error, 1)
@@ -179,17 +179,14 @@ func (r *recorder) write(ctx context.Context, entries []*entry) error {
 		}
 		b.Locals = append(b.Locals, e.locals...)
 	}
-	counts, err := r.ledger.json(r.remaining())
-	if err != nil {
-		return err
-	}
-	b.Counts = counts
 	var out checkpoint.Recorded
-	err = r.wait.database(ctx, "checkpoint database", func() error {
-		var err error
-		out, err = r.store.Record(ctx, r.lease, r.run, b)
-		return err
-	})
+	var err error
+	if b.Counts, err = r.ledger.json(r.remaining()); err == nil {
+		err = r.wait.database(ctx, "checkpoint database", func() (err error) {
+			out, err = r.store.Record(ctx, r.lease, r.run, b)
+			return err
+		})
+	}
 	for _, e := range entries {
 		e.done <- r.result(e, out, err)
 	}
@@ -204,6 +201,7 @@ func (r *recorder) result(e *entry, out checkpoint.Recorded, err error) error {
 		r.ledger.apply(e.moves, true)
 		return err
 	case out.LeaseLost && (e.intent != nil || len(e.locals) > 0):
+		r.ledger.apply(e.moves, true)
 		return checkpoint.ErrLeaseLost
 	case e.answer == nil:
 		return nil

@@ -247,7 +247,7 @@ func TestRule_KeepsItsPromisesInEveryCombination(t *testing.T) {
 func brokenPromise(f facts, p Policy, got standing) string {
 	it, prior := f.item, f.prior
 	send := got.outcome == pending
-	unknown := prior.Outcome == checkpoint.Unknown
+	unknown := prior.Outcome == checkpoint.Unknown || prior.Reason == "unavailable" // the last answer was lost
 	settled := prior.Imported == it.fingerprint && !unknown
 	same := f.known && prior.Fingerprint == it.fingerprint
 	dead := it.token.ExpiresAt <= f.now.UnixMilli() && it.token.RefreshToken.Empty() && !it.madeUp

@@ -249,12 +249,13 @@ func (p *pass) recordAnswer(c *chunk, id uuid.UUID, m matching) ([]*chunk, error
 	if len(unnamed) == 0 || c.unmatched {
 		return nil, nil
 	}
-	if m.named == 0 {
+	groups := apart(unnamed)
+	if m.named == 0 && len(groups) == 1 {
 		return nil, fmt.Errorf("%w: the answer to a call of %d tokens named none of them, so that no outcome can be told; the tokens of this call are unknown (unmatched)", ErrRefused, len(c.items))
 	}
 	p.log.Warn().Str("connector", c.connector).Int("tokens", len(unnamed)).Msg("the answer did not name every token; sending the others once more")
 	var rest []*chunk
-	for _, group := range apart(unnamed) {
+	for _, group := range groups {
 		again := c.with(group)
 		again.unmatched = true
 		rest = append(rest, again)
