@@ -10,6 +10,8 @@ import (
 
 // Prior is what the checkpoint knows of a token.
 type Prior struct {
+	Connector   string
+	Environment string
 	Outcome     Outcome
 	Reason      string
 	Detail      string
@@ -19,22 +21,23 @@ type Prior struct {
 	RunID       int64
 }
 
-// Lookup returns what is known of the given keys, and which keys own the given
-// identities: of the tokens that were sent for an identity the one that was
-// imported first, and where none was imported the first by key. Keys and
-// identities that the checkpoint does not know are missing from the maps.
-func (s *Store) Lookup(ctx context.Context, migration int64, keys []string, identities []Hash) (map[string]Prior, map[Hash]string, error) {
+// Lookup returns what is known of the given keys, and which keys were last sent
+// for the given identities: those that were imported, the first import first, and
+// then the others by key. The first of them whose row still exists owns the
+// identity. Keys and identities that the checkpoint does not know are missing
+// from the maps.
+func (s *Store) Lookup(ctx context.Context, migration int64, keys []string, identities []Hash) (map[string]Prior, map[Hash][]string, error) {
 	priors := make(map[string]Prior, len(keys))
-	owners := make(map[Hash]string)
+	owners := make(map[Hash][]string)
 	var q pgx.Batch
 	q.Queue(s.in(`
-		SELECT key, outcome, coalesce(reason, ''), coalesce(detail, ''), attempts, fingerprint, imported_fingerprint, coalesce(run_id, 0)
+		SELECT key, coalesce(connector, ''), coalesce(environment, ''), outcome, coalesce(reason, ''), coalesce(detail, ''), attempts, fingerprint, imported_fingerprint, coalesce(run_id, 0)
 		FROM {schema}.tokens WHERE migration_id = $1 AND key = ANY($2::text[])`), migration, keys).
 		Query(func(rows pgx.Rows) error {
 			var key string
 			var p Prior
 			var fingerprint, imported []byte
-			_, err := pgx.ForEachRow(rows, []any{&key, (*string)(&p.Outcome), &p.Reason, &p.Detail, &p.Attempts, &fingerprint, &imported, &p.RunID}, func() error {
+			_, err := pgx.ForEachRow(rows, []any{&key, &p.Connector, &p.Environment, (*string)(&p.Outcome), &p.Reason, &p.Detail, &p.Attempts, &fingerprint, &imported, &p.RunID}, func() error {
 				p.Fingerprint, p.Imported = Hash{}, Hash{}
 				copy(p.Fingerprint[:], fingerprint)
 				copy(p.Imported[:], imported)
@@ -47,16 +50,15 @@ func (s *Store) Lookup(ctx context.Context, migration int64, keys []string, iden
 	for i := range identities {
 		raw[i] = identities[i][:]
 	}
-	// The earliest import owns an identity that several keys were sent for.
 	q.Queue(s.in(`
-		SELECT DISTINCT ON (identity) identity, key
+		SELECT identity, key
 		FROM {schema}.tokens WHERE migration_id = $1 AND identity = ANY($2::bytea[])
 		ORDER BY identity, imported_at, key`), migration, raw).
 		Query(func(rows pgx.Rows) error {
 			var identity []byte
 			var key string
 			_, err := pgx.ForEachRow(rows, []any{&identity, &key}, func() error {
-				owners[Hash(identity)] = key
+				owners[Hash(identity)] = append(owners[Hash(identity)], key)
 				return nil
 			})
 			return err

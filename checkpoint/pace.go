@@ -9,21 +9,25 @@ import (
 
 // Steering is what operators and other workers ask of a running worker.
 type Steering struct {
-	Paused            bool    // the migration is paused
-	RequestsPerMinute float64 // 0: as configured
-	Workers           int     // alive, of all migrations of the same destination
+	Paused            bool          // the migration is paused
+	RequestsPerMinute float64       // 0: as configured
+	PausedFor         time.Duration // all workers of the destination, for what the endpoint said to one
+	Workers           int           // alive, of all migrations of the same destination
 }
 
 // Steering returns what is asked of the workers of a migration right now.
 // target is the destination as the migrations' targets name it, team included.
 func (s *Store) Steering(ctx context.Context, migration int64, destination, team, target string) (Steering, error) {
 	var out Steering
+	var paused float64
 	err := s.pool.QueryRow(ctx, s.in(`
 		SELECT coalesce((SELECT paused FROM {schema}.migrations WHERE id = $1), false),
 			coalesce((SELECT requests_per_minute FROM {schema}.paces WHERE destination = $2 AND team = $3), 0),
+			coalesce((SELECT extract(epoch FROM paused_until - clock_timestamp())::float8 FROM {schema}.paces WHERE destination = $2 AND team = $3), 0),
 			(SELECT count(*) FROM {schema}.leases l JOIN {schema}.migrations m ON m.id = l.migration_id
 				WHERE m.target->>'destination' = $4 AND l.holder <> '' AND l.expires_at > clock_timestamp())`),
-		migration, destination, team, target).Scan(&out.Paused, &out.RequestsPerMinute, &out.Workers)
+		migration, destination, team, target).Scan(&out.Paused, &out.RequestsPerMinute, &paused, &out.Workers)
+	out.PausedFor = max(time.Duration(paused*float64(time.Second)), 0)
 	return out, pgerr.Wrap("read the steering", err)
 }
 
@@ -63,7 +67,7 @@ func (s *Store) SetPaused(ctx context.Context, migration int64, paused bool) err
 func (s *Store) SetPace(ctx context.Context, destination, team string, requestsPerMinute float64) error {
 	_, err := s.pool.Exec(ctx, s.in(`
 		INSERT INTO {schema}.paces (destination, team, requests_per_minute) VALUES ($1, $2, nullif($3::float8, 0))
-		ON CONFLICT (destination, team) DO UPDATE SET requests_per_minute = excluded.requests_per_minute`),
+		ON CONFLICT (destination, team) DO UPDATE SET requests_per_minute = excluded.requests_per_minute, next_at = NULL`),
 		destination, team, requestsPerMinute)
 	return pgerr.Wrap("write the pace", err)
 }

@@ -214,7 +214,8 @@ func (s *Store) queueAnswers(q *pgx.Batch, migration, run int64, answers []Answe
 
 // queueLocals writes outcomes that needed no call, if the lease is still this
 // holder's. What the endpoint last said, and what was sent and imported last,
-// stay as they are.
+// stay as they are; so does the run of what is imported without a call: an
+// earlier import that holds again.
 func (s *Store) queueLocals(q *pgx.Batch, l Lease, run int64, locals []Local, out *Recorded) {
 	n := len(locals)
 	var (
@@ -247,11 +248,11 @@ func (s *Store) queueLocals(q *pgx.Batch, l Lease, run int64, locals []Local, ou
 		FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
 			AS o (key, connector, environment, outcome, reason, detail)
 		WHERE EXISTS (SELECT FROM {schema}.leases
-			WHERE migration_id = $1 AND shard = $9 AND holder = $10 AND epoch = $11)
+			WHERE migration_id = $1 AND shard = $9 AND holder = $10 AND epoch = $11 FOR SHARE)
 		ON CONFLICT (migration_id, key) DO UPDATE SET
 			connector = excluded.connector, environment = excluded.environment,
 			outcome = excluded.outcome, reason = excluded.reason, detail = excluded.detail,
-			run_id = excluded.run_id, updated_at = excluded.updated_at`),
+			run_id = CASE WHEN excluded.outcome = 'imported' THEN t.run_id ELSE excluded.run_id END, updated_at = excluded.updated_at`),
 		l.Migration, run, key, connector, environment, outcome, reason, detail, l.Shard, l.Holder, l.Epoch).
 		Exec(func(tag pgconn.CommandTag) error {
 			if tag.RowsAffected() == 0 {
@@ -261,7 +262,8 @@ func (s *Store) queueLocals(q *pgx.Batch, l Lease, run int64, locals []Local, ou
 		})
 }
 
-// queueIntent writes an intent, if the lease is still this holder's.
+// queueIntent writes an intent, if the lease is still this holder's. It locks the
+// lease: whoever takes the shard then finds the intent, or it is not written.
 func (s *Store) queueIntent(q *pgx.Batch, l Lease, run int64, in Intent, out *Recorded) {
 	n := len(in.Tokens)
 	keys, environments := make([]string, n), make([]string, n)
@@ -275,7 +277,7 @@ func (s *Store) queueIntent(q *pgx.Batch, l Lease, run int64, in Intent, out *Re
 		INSERT INTO {schema}.calls
 			(id, migration_id, shard, run_id, connector, environments, keys, fingerprints, identities, started_at, settle_after)
 		SELECT $1, migration_id, shard, $6, $7, $8, $9, $10, $11, clock_timestamp(), clock_timestamp() + $12::bigint * interval '1 microsecond'
-		FROM {schema}.leases WHERE migration_id = $2 AND shard = $3 AND holder = $4 AND epoch = $5
+		FROM {schema}.leases WHERE migration_id = $2 AND shard = $3 AND holder = $4 AND epoch = $5 FOR SHARE
 		ON CONFLICT (id) DO UPDATE SET started_at = excluded.started_at, settle_after = excluded.settle_after
 		RETURNING true`),
 		in.ID, l.Migration, l.Shard, l.Holder, l.Epoch, run, in.Connector, environments, keys, fingerprints, identities, in.Settle.Microseconds()).

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -204,7 +205,7 @@ func TestRecord_OddKeys(t *testing.T) {
 	}
 	for i, k := range oddKeys {
 		p, ok := priors[k]
-		if !ok || p.Fingerprint != endings[i].Fingerprint || p.Detail != k || owners[ids[i]] != k {
+		if !ok || p.Fingerprint != endings[i].Fingerprint || p.Detail != k || !slices.Equal(owners[ids[i]], []string{k}) {
 			t.Errorf("%q: got %+v (there: %t), owner %q, want fingerprint %q, detail and owner the key",
 				k, p, ok, owners[ids[i]], endings[i].Fingerprint[:])
 		}

@@ -47,18 +47,22 @@ func (s *Store) Unsettled(ctx context.Context, l Lease, run int64) ([]Unsettled,
 // removes the intents, in one transaction. Intents whose call may still be under
 // way are left alone; it returns those that stand no more. It is safe to repeat.
 func (s *Store) Settle(ctx context.Context, l Lease, run int64, ids []uuid.UUID) (settled []uuid.UUID, err error) {
-	// call_id stays empty: it tells of a recorded answer, and there is none.
+	// call_id stays empty: it tells of a recorded answer, and there is none. What a
+	// later call has told of a token stands.
 	_, err = s.pool.Exec(ctx, s.in(`
 		WITH settled AS (
 			DELETE FROM {schema}.calls
 			WHERE id = ANY($4::uuid[]) AND migration_id = $1 AND shard = $2 AND settle_after <= clock_timestamp()
-			RETURNING id, connector, environments, keys, fingerprints, identities
+			RETURNING id, connector, environments, keys, fingerprints, identities, started_at
 		)
 		INSERT INTO {schema}.tokens AS t
 			(migration_id, key, connector, environment, outcome, reason, detail, attempts, fingerprint, identity, run_id, updated_at)
-		SELECT $1, o.key, settled.connector, o.environment, 'unknown', 'in_doubt',
+		SELECT DISTINCT ON (o.key) $1::bigint, o.key, settled.connector, o.environment, 'unknown', 'in_doubt',
 			'the run ended before the answer to its call was recorded', 1, o.fingerprint, o.identity, $3, now()
 		FROM settled, unnest(keys, environments, fingerprints, identities) AS o (key, environment, fingerprint, identity)
+		WHERE NOT EXISTS (SELECT FROM {schema}.tokens known
+			WHERE known.migration_id = $1 AND known.key = o.key AND known.updated_at > settled.started_at)
+		ORDER BY o.key, settled.started_at DESC
 		ON CONFLICT (migration_id, key) DO UPDATE SET
 			connector = excluded.connector, environment = excluded.environment,
 			outcome = excluded.outcome, succeeded = NULL, reason = excluded.reason, detail = excluded.detail,

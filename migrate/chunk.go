@@ -17,10 +17,12 @@ type chunk struct {
 	bytes     int       // of the request body
 	oldest    time.Time // when its oldest row was read
 
-	lost      int   // answers lost while others succeeded
-	successes int64 // of all calls, when the last answer was lost
-	tries     int   // calls not made or lost in a row: decides the backoff
+	lost      int   // answers lost in a row, its forebears' included
+	attempts  int   // of these, lost while others succeeded
+	since     int64 // calls answered when the first of them was lost
+	successes int64 // likewise, the last
 	unmatched bool  // its tokens were sent before and the answer did not name them
+	tooLarge  *int  // of a half: how many of both halves the endpoint found too large
 }
 
 // chunker keeps one open chunk per connector and closes it when it is full. The
@@ -99,6 +101,32 @@ func (c *chunk) with(items []*item) *chunk {
 func (c *chunk) halve() []*chunk {
 	n := len(c.items) / 2
 	return []*chunk{c.with(c.items[:n:n]), c.with(c.items[n:])}
+}
+
+// lose notes a lost answer; answered is the number of calls that were answered
+// in this run so far.
+func (c *chunk) lose(answered int64) {
+	if c.lost == 0 {
+		c.since = answered
+	}
+	if c.lost == 0 || answered > c.successes {
+		c.attempts++
+	}
+	c.lost++
+	c.successes = answered
+}
+
+// suspect tells that one of the chunk's tokens may be what makes answers get
+// lost, so that it is worth to halve it.
+func (c *chunk) suspect(maxAttempts int) bool {
+	return c.attempts >= min(3, maxAttempts) || c.lost%3 == 0
+}
+
+// spent tells that a token that stands alone has used its attempts up: others
+// succeeded meanwhile, or the endpoint seems down, but was not while this token
+// already failed.
+func (c *chunk) spent(maxAttempts int, down bool) bool {
+	return c.attempts >= maxAttempts || down && c.lost >= maxAttempts && c.successes > c.since
 }
 
 // tokens returns the chunk's tokens as the call takes them.

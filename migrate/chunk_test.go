@@ -174,7 +174,7 @@ func TestChunker_CountsTheBodyExactly(t *testing.T) {
 func TestChunk_HalvesToSingles(t *testing.T) {
 	t.Parallel()
 	for n := 2; n <= 33; n++ {
-		c := &chunk{connector: slack, oldest: noon, lost: 2, tries: 3, unmatched: true}
+		c := &chunk{connector: slack, oldest: noon, lost: 2, unmatched: true}
 		for i := range n {
 			c.items = append(c.items, itemOf(userRow(fmt.Sprint(i), fmt.Sprint(i))))
 		}

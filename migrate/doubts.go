@@ -163,30 +163,32 @@ func (p *pass) takeBack(ctx context.Context, open *chunker, chunks chan<- *chunk
 		return err
 	}
 	e := &entry{}
-	var items []*item
+	was := standing{outcome: pending}
+	var anew []source.Row
 	for _, key := range keys {
-		from, was := p.doubts.passed[key], standing{outcome: pending}
-		delete(p.doubts.passed, key)
-		row, there := rows[key]
-		if !there {
-			e.moves = append(e.moves, move{from, was, standing{checkpoint.Unknown, reasonInDoubt}})
+		if row, there := rows[key]; there {
+			anew = append(anew, row)
 			continue
 		}
-		r, err := p.rejudge(ctx, row)
-		if err != nil {
-			return err
-		}
-		p.note(e, r, from, was)
-		if r.item != nil {
-			r.item.sent = true
-			items = append(items, r.item)
-		}
+		e.moves = append(e.moves, move{p.doubts.passed[key], was, standing{checkpoint.Unknown, reasonInDoubt}})
+		delete(p.doubts.passed, key)
+	}
+	rulings, err := p.judgeRows(ctx, anew)
+	if err != nil {
+		return err
+	}
+	for i := range rulings {
+		p.note(e, &rulings[i], p.doubts.passed[rulings[i].key], was)
+		delete(p.doubts.passed, rulings[i].key)
 	}
 	if err := p.recorder.submit(e); err != nil {
 		return err
 	}
-	for _, it := range items {
-		if err := p.join(ctx, open, chunks, it, readAt); err != nil {
+	for i := range rulings {
+		if rulings[i].item == nil {
+			continue
+		}
+		if err := p.join(ctx, open, chunks, rulings[i].item, readAt); err != nil {
 			return err
 		}
 	}

@@ -30,7 +30,7 @@ func (m *Migrator) DryRun(ctx context.Context) (*report.Report, error) {
 		err = ErrStopped
 	}
 	err = stopError(ctx, err)
-	finish(r, err)
+	m.o.finish(r, err)
 	code := m.o.ExitCode(err)
 	r.ExitCode = &code
 	return r, err
@@ -135,7 +135,7 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 			p.log.Info().Int64("done", p.read.Load()).Int64("total", max(p.total.Load(), p.read.Load())).Msg("progress")
 		}
 	}
-	return p.ledger.endWalk(p.rows.Load())
+	return p.ledger.endWalk(p.rows.Load(), true)
 }
 
 // foreseeDoubts makes judge treat the tokens of calls in doubt as a run would
@@ -163,7 +163,7 @@ type settledLookup struct {
 	owner map[checkpoint.Hash]string
 }
 
-func (s *settledLookup) Lookup(ctx context.Context, migration int64, keys []string, identities []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash]string, error) {
+func (s *settledLookup) Lookup(ctx context.Context, migration int64, keys []string, identities []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash][]string, error) {
 	priors, owners, err := s.lookup.Lookup(ctx, migration, keys, identities)
 	if err != nil {
 		return nil, nil, err
@@ -175,8 +175,8 @@ func (s *settledLookup) Lookup(ctx context.Context, migration int64, keys []stri
 		}
 	}
 	for _, identity := range identities {
-		if key, ok := s.owner[identity]; ok && owners[identity] == "" {
-			owners[identity] = key
+		if key, ok := s.owner[identity]; ok && !slices.Contains(owners[identity], key) {
+			owners[identity] = append(owners[identity], key)
 		}
 	}
 	return priors, owners, nil
@@ -185,8 +185,8 @@ func (s *settledLookup) Lookup(ctx context.Context, migration int64, keys []stri
 // nothingKnown is the lookup of an empty checkpoint.
 type nothingKnown struct{}
 
-func (nothingKnown) Lookup(context.Context, int64, []string, []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash]string, error) {
-	return map[string]checkpoint.Prior{}, map[checkpoint.Hash]string{}, nil
+func (nothingKnown) Lookup(context.Context, int64, []string, []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash][]string, error) {
+	return map[string]checkpoint.Prior{}, map[checkpoint.Hash][]string{}, nil
 }
 
 // forecast packs what would be sent into calls, as a run packs it.

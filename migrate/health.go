@@ -37,6 +37,13 @@ func (h *health) failed(now time.Time) (down bool) {
 	return now.Sub(h.downSince) >= h.limit
 }
 
+// restart lets the time without answers begin anew: nobody was allowed to call.
+func (h *health) restart() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.downSince = time.Time{}
+}
+
 // delay is how long to wait before the next call; zero while calls are answered.
 func (h *health) delay() time.Duration {
 	h.mu.Lock()

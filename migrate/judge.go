@@ -3,6 +3,8 @@ package migrate
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -99,11 +101,12 @@ func (j *judge) rows(ctx context.Context, rows []source.Row) ([]ruling, error) {
 			claimed[it.identity] = key
 		}
 	}
-	priors, owners, err := j.known.Lookup(ctx, j.migration, keys, identities)
+	priors, senders, err := j.known.Lookup(ctx, j.migration, keys, identities)
 	if err != nil {
 		return nil, err
 	}
-	if err := j.dropGoneOwners(ctx, items, priors, owners); err != nil {
+	owners, err := j.livingOwners(ctx, items, priors, senders)
+	if err != nil {
 		return nil, err
 	}
 	now := j.now()
@@ -128,6 +131,7 @@ func (j *judge) rows(ctx context.Context, rows []source.Row) ([]ruling, error) {
 		if r.ended.outcome == pending {
 			r.item = items[i]
 			r.item.standing = r.ended
+			r.item.sent = prior.Outcome == checkpoint.Unknown || prior.Reason == reasonUnavailable
 			j.claims.claim(r.item.identity, r.key)
 			claimed[r.item.identity] = r.key
 		} else {
@@ -166,44 +170,46 @@ func (j *judge) item(row *source.Row) *item {
 	return it
 }
 
-// dropGoneOwners asks the source for the rows that own an identity which
-// another row now claims, and forgets those that have vanished or moved on.
-func (j *judge) dropGoneOwners(ctx context.Context, items []*item, priors map[string]checkpoint.Prior, owners map[checkpoint.Hash]string) error {
-	if j.policy.SendDuplicates || len(owners) == 0 {
-		return nil
-	}
-	ask := make(map[string]checkpoint.Hash)
+// livingOwners returns who owns each identity: the first of the keys that were
+// sent for it whose row is still there and still for it. The source is asked only
+// where another row claims the identity now.
+func (j *judge) livingOwners(ctx context.Context, items []*item, priors map[string]checkpoint.Prior, senders map[checkpoint.Hash][]string) (map[checkpoint.Hash]string, error) {
+	gone := make(map[string]checkpoint.Hash) // until the source says otherwise
 	for _, it := range items {
-		if it == nil {
+		if it == nil || j.policy.SendDuplicates {
 			continue
 		}
-		owner, owned := owners[it.identity]
-		if owned && owner != it.key && priors[it.key].Imported != it.fingerprint {
-			ask[owner] = it.identity
+		if prior := priors[it.key]; prior.Outcome == checkpoint.Imported && prior.Imported == it.fingerprint {
+			continue // it is settled, whoever else there was
+		}
+		for _, key := range senders[it.identity] {
+			if key == it.key {
+				break
+			}
+			gone[key] = it.identity
 		}
 	}
-	if len(ask) == 0 {
-		return nil
-	}
-	keys := make([]string, 0, len(ask))
-	for key := range ask {
-		keys = append(keys, key)
-	}
-	rows, err := j.reread.Rows(ctx, keys)
-	if err != nil {
-		return err
-	}
-	for i := range rows {
-		if rows[i].Reason == "" && j.hash.identity(&rows[i]) == ask[rows[i].Key] {
-			delete(ask, rows[i].Key) // it is there, and it is still the owner
+	if len(gone) > 0 {
+		rows, err := j.reread.Rows(ctx, slices.Collect(maps.Keys(gone)))
+		if err != nil {
+			return nil, err
+		}
+		for i := range rows {
+			if rows[i].Reason == "" && j.hash.identity(&rows[i]) == gone[rows[i].Key] {
+				delete(gone, rows[i].Key)
+			}
 		}
 	}
-	for key, identity := range ask {
-		if owners[identity] == key {
-			delete(owners, identity)
+	owners := make(map[checkpoint.Hash]string, len(senders))
+	for identity, keys := range senders {
+		for _, key := range keys {
+			if _, ok := gone[key]; !ok {
+				owners[identity] = key
+				break
+			}
 		}
 	}
-	return nil
+	return owners, nil
 }
 
 // rowEnding is the ending of a row that could not be mapped.
@@ -250,7 +256,7 @@ func rule(f facts, p *Policy) (standing, string) {
 				return standing{checkpoint.Failed, prior.Reason}, prior.Detail
 			}
 		default:
-			if tried {
+			if tried || !mayResend(it, p, f.now) {
 				return standing{checkpoint.Failed, prior.Reason}, prior.Detail
 			}
 		}
@@ -261,8 +267,10 @@ func rule(f facts, p *Policy) (standing, string) {
 		}
 	}
 	switch {
-	case imported && p.SkipChanged && !doubt:
+	case imported && p.SkipChanged && !doubt && prior.Connector == it.connector && prior.Environment == it.token.Environment:
 		return standing{checkpoint.Skipped, reasonChanged}, "it was imported before and its content differs now"
+	case !p.SendExpired && expired(it, f.now) && same && doubt:
+		return standing{prior.Outcome, prior.Reason}, prior.Detail // it may be imported
 	case !p.SendExpired && expired(it, f.now):
 		return standing{checkpoint.Skipped, reasonExpired}, expiredDetail(&it.token)
 	case it.size+connect.BodyOverhead > f.maxBytes:

@@ -97,9 +97,10 @@ func (l *ledger) waited(cause string, seconds float64) {
 	})
 }
 
-// endWalk closes the walk's counts. It fails where they do not add up to the
-// rows that the walk took from the source, which would be a bug that loses rows.
-func (l *ledger) endWalk(rows int64) error {
+// endWalk closes the walk's counts, if the walk was completed. It fails where
+// they do not add up to the rows that the walk took from the source, which would
+// be a bug that loses rows.
+func (l *ledger) endWalk(rows int64, completed bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	done := l.tally
@@ -107,7 +108,9 @@ func (l *ledger) endWalk(rows int64) error {
 	if c.Read != rows || c.Sum() != rows {
 		return fmt.Errorf("the counts do not add up: %d rows read, %d counted, %d with an outcome; this is a bug, nothing is lost, the checkpoint holds what was imported", rows, c.Read, c.Sum())
 	}
-	l.complete, l.tally = &done, report.Tally{}
+	if completed {
+		l.complete, l.tally = &done, report.Tally{}
+	}
 	return nil
 }
 
@@ -140,10 +143,10 @@ func (l *ledger) current() (report.Tally, report.Calls) {
 	return t, calls
 }
 
-// json returns what the runs table keeps.
-func (l *ledger) json(remaining report.Remaining) ([]byte, error) {
+// json returns what the runs table keeps. stoppedBy is empty while it runs.
+func (l *ledger) json(remaining report.Remaining, stoppedBy string) ([]byte, error) {
 	var r report.Report
 	tally, calls := l.current()
 	tally.Fill(&r)
-	return json.Marshal(report.RunCounts{Counts: r.Counts, Reasons: r.Reasons, Connectors: r.Connectors, Calls: calls, Remaining: remaining})
+	return json.Marshal(report.RunCounts{Counts: r.Counts, Reasons: r.Reasons, Connectors: r.Connectors, Calls: calls, Remaining: remaining, StoppedBy: stoppedBy})
 }

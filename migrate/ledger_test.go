@@ -83,7 +83,7 @@ func TestLedger_AddsUpWhateverMoves(t *testing.T) {
 	for _, n := range rows {
 		want += n
 	}
-	if err := l.endWalk(want); err != nil {
+	if err := l.endWalk(want, true); err != nil {
 		t.Errorf("got error %v, want none for %d rows", err, want)
 	}
 }
@@ -93,7 +93,7 @@ func TestLedger_EndOfAWalkTellsLostRows(t *testing.T) {
 	for _, rows := range []int64{1, 3} {
 		l := new(ledger)
 		l.apply([]move{enter(slackProd, pending, ""), enter(slackProd, unchanged, "")}, false)
-		err := l.endWalk(rows)
+		err := l.endWalk(rows, true)
 		if err == nil || !strings.Contains(err.Error(), "do not add up") {
 			t.Errorf("%d rows, 2 counted: got error %v, want one that says that the counts do not add up", rows, err)
 		}
@@ -112,14 +112,14 @@ func TestLedger_SpeaksForTheLastCompleteWalk(t *testing.T) {
 		t.Errorf("in the first walk: got %d rows (walked: %t), want 1 (false): those so far", got, l.walked())
 	}
 	l.apply([]move{enter(slackProd, pending, "")}, false)
-	if err := l.endWalk(2); err != nil {
+	if err := l.endWalk(2, true); err != nil {
 		t.Fatal(err)
 	}
 	l.apply([]move{enter(slackProd, unchanged, "")}, false)
 	if got := read(); got != 2 || !l.walked() {
 		t.Errorf("in the second walk: got %d rows (walked: %t), want 2 (true): those of the first", got, l.walked())
 	}
-	if err := l.endWalk(1); err != nil {
+	if err := l.endWalk(1, true); err != nil {
 		t.Fatal(err)
 	}
 	if got := read(); got != 1 {
@@ -157,7 +157,7 @@ func TestLedger_WritesWhatStatusReads(t *testing.T) {
 	l.wire(func(c *report.Calls) { c.Made, c.Tokens = 3, 70 })
 	l.waited("pace", 1.5)
 	l.waited("pace", 1)
-	text, err := l.json(report.Remaining{Rows: 9, Estimated: true})
+	text, err := l.json(report.Remaining{Rows: 9, Estimated: true}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -88,11 +88,11 @@ func newMemory() *memory {
 	return &memory{priors: map[string]checkpoint.Prior{}, owners: map[checkpoint.Hash]string{}, rows: map[string]source.Row{}}
 }
 
-func (m *memory) Lookup(_ context.Context, _ int64, keys []string, identities []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash]string, error) {
+func (m *memory) Lookup(_ context.Context, _ int64, keys []string, identities []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash][]string, error) {
 	if m.failing != nil {
 		return nil, nil, m.failing
 	}
-	priors, owners := map[string]checkpoint.Prior{}, map[checkpoint.Hash]string{}
+	priors, owners := map[string]checkpoint.Prior{}, map[checkpoint.Hash][]string{}
 	for _, key := range keys {
 		if p, ok := m.priors[key]; ok {
 			priors[key] = p
@@ -100,7 +100,7 @@ func (m *memory) Lookup(_ context.Context, _ int64, keys []string, identities []
 	}
 	for _, identity := range identities {
 		if key, ok := m.owners[identity]; ok {
-			owners[identity] = key
+			owners[identity] = []string{key}
 		}
 	}
 	return priors, owners, nil

@@ -1,10 +1,12 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -67,17 +69,15 @@ type pass struct {
 
 	rows     atomic.Int64 // taken from the source in this walk
 	read     atomic.Int64 // rows of the walk that are behind the reader, for progress
-	imported atomic.Int64
 	handed   atomic.Int64 // tokens meant for senders in this walk
 	admitted int64        // likewise, in this run; the feeding goroutine's
 	total    atomic.Int64 // rows of the source, estimated
 	walkNo   atomic.Int32
 
-	mu         sync.Mutex
-	maxTokens  int
-	stopped    map[string]string // connectors that refuse, and what they said
-	breakers   map[string]*breaker
-	connectors map[string]bool // that tokens were sent to, or were to be
+	mu        sync.Mutex
+	maxTokens int
+	stopped   map[string]string // connectors that refuse, and what they said
+	breakers  map[string]*breaker
 
 	doubts *doubts
 }
@@ -97,26 +97,23 @@ func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
 		err = stopError(ctx, err)
 		code := m.o.ExitCode(err)
 		r.ExitCode = &code
-		return finish(r, err), err
+		return m.o.finish(r, err), err
 	}
 	cut, cancel := context.WithCancel(cut)
 	defer cancel()
 	p.cut = cut
-	draining, stopDrain := context.WithCancel(ctx)
-	defer stopDrain()
-	stopTimer := context.AfterFunc(draining, func() {
+	stopTimer := context.AfterFunc(ctx, func() {
+		m.o.Log.Warn().Stringer("limit", m.o.CallTimeout+settleMargin).
+			Msg("stopping: calls in flight finish and are recorded; a second signal cuts that short and leaves their tokens in doubt")
 		if sleep(cut, m.o.CallTimeout+settleMargin) == nil {
 			cancel()
 		}
 	})
-	err = p.work(draining)
+	err = p.work(ctx)
 	stopTimer()
-	limited := errors.Is(err, errLimit)
-	if limited {
-		err = nil
-	}
-	if err == nil && !limited {
-		err = p.judgeEnd()
+	limited := err == errLimit
+	if err == nil || limited {
+		err = p.judgeEnd(limited)
 	}
 	err = stopError(ctx, err)
 	p.account(r, limited)
@@ -124,7 +121,7 @@ func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
 		r.Warnings = append(r.Warnings, noRows)
 		p.log.Warn().Msg(noRows)
 	}
-	finish(r, err)
+	m.o.finish(r, err)
 	p.close(r, err)
 	return r, err
 }
@@ -169,9 +166,9 @@ func newPass(o *Options, migration checkpoint.Migration, run int64, store *check
 		o: o, migration: migration, run: run, store: store, src: src, rereads: src, ledger: l,
 		pace:   newPace(o.RequestsPerMinute, l.waited),
 		health: &health{limit: o.OutageWait},
-		wait:   &patience{limit: databaseWait, waited: l.waited, log: o.Log},
+		wait:   &patience{limit: cmp.Or(o.databaseWait, databaseWait), waited: l.waited, log: o.Log},
 		log:    o.Log, now: time.Now,
-		maxTokens: o.ChunkTokens, stopped: map[string]string{}, breakers: map[string]*breaker{}, connectors: map[string]bool{},
+		maxTokens: o.ChunkTokens, stopped: map[string]string{}, breakers: map[string]*breaker{},
 	}
 	if c := migration.ChunkCeiling; c > 0 && c < p.maxTokens {
 		p.maxTokens = c
@@ -234,7 +231,6 @@ func (p *pass) work(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	serving, stopServing := context.WithCancel(p.cut)
 	defer stopServing()
-	walks := make(chan struct{})
 	g.Go(func() error { return p.recorder.serve(p.cut) })
 	g.Go(func() error { return p.tenure.keep(serving, p.store, p.log) })
 	g.Go(func() error { p.steering(serving); return nil })
@@ -242,7 +238,6 @@ func (p *pass) work(ctx context.Context) error {
 	g.Go(func() error {
 		defer stopServing()
 		defer close(p.recorder.in)
-		defer close(walks)
 		return p.walks(ctx)
 	})
 	return g.Wait()
@@ -302,10 +297,14 @@ func (p *pass) walk(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if end != nil {
-		return end
+	// Pages are handed to the recorder without waiting for it.
+	if err := p.recorder.flush(); err != nil {
+		return err
 	}
-	return p.ledger.endWalk(p.rows.Load())
+	if err := p.ledger.endWalk(p.rows.Load(), end == nil); err != nil {
+		return err
+	}
+	return end
 }
 
 // feed reads pages, judges their rows and hands full chunks to the senders; at
@@ -342,11 +341,7 @@ func (p *pass) feed(ctx context.Context, chunks chan<- *chunk) error {
 // that become full.
 func (p *pass) feedRows(ctx context.Context, open *chunker, chunks chan<- *chunk, rows []source.Row, readAt time.Time) error {
 	rows, e := p.setDoubtsAside(rows)
-	var rulings []ruling
-	err := p.wait.database(ctx, "database", func() (err error) {
-		rulings, err = p.judge.rows(ctx, rows)
-		return err
-	})
+	rulings, err := p.judgeRows(ctx, rows)
 	if err != nil {
 		return err
 	}
@@ -374,7 +369,6 @@ func (p *pass) join(ctx context.Context, open *chunker, chunks chan<- *chunk, it
 	open.maxTokens = p.ceiling()
 	p.handed.Add(1)
 	p.admitted++
-	p.meant(it.connector)
 	if full := open.add(it, readAt); full != nil {
 		if err := p.handOver(ctx, chunks, full); err != nil {
 			return err
@@ -387,13 +381,6 @@ func (p *pass) join(ctx context.Context, open *chunker, chunks chan<- *chunk, it
 		return errLimit
 	}
 	return nil
-}
-
-// meant notes that tokens are meant for a connector.
-func (p *pass) meant(connector string) {
-	p.mu.Lock()
-	p.connectors[connector] = true
-	p.mu.Unlock()
 }
 
 // note adds a ruling to an entry: the row's move, and its ending if the
@@ -428,17 +415,16 @@ func (p *pass) handOver(ctx context.Context, chunks chan<- *chunk, full ...*chun
 	return nil
 }
 
-// rejudge judges one row that was read again.
-func (p *pass) rejudge(ctx context.Context, row source.Row) (*ruling, error) {
-	var rulings []ruling
-	err := p.wait.database(ctx, "database", func() (err error) {
-		rulings, err = p.judge.rows(ctx, []source.Row{row})
+// judgeRows judges rows, which may have been read again, in their order.
+func (p *pass) judgeRows(ctx context.Context, rows []source.Row) (rulings []ruling, err error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	err = p.wait.database(ctx, "database", func() (err error) {
+		rulings, err = p.judge.rows(ctx, rows)
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &rulings[0], nil
+	return rulings, err
 }
 
 // rowsByKey reads rows as they are now.
@@ -491,23 +477,28 @@ func (p *pass) judged(connector string, refused bool) bool {
 	return b.judged(refused)
 }
 
-// judgeEnd is the verdict over a run whose walks are done.
-func (p *pass) judgeEnd() error {
+// judgeEnd is the verdict over a run whose walks are done, or that reached its
+// limit, which leaves tokens pending on purpose.
+func (p *pass) judgeEnd(limited bool) error {
+	tally, _ := p.ledger.current()
 	p.mu.Lock()
 	var said []string
-	all := len(p.connectors) > 0
-	for c := range p.connectors {
-		if words, ok := p.stopped[c]; ok {
-			said = append(said, c+": "+words)
-		} else {
+	all := true
+	for at, c := range tally.Connectors {
+		if words, ok := p.stopped[at.Connector]; ok {
+			said = append(said, at.Connector+": "+words)
+		} else if c.Imported+c.Unchanged+c.Failed+c.Unknown+c.Pending > 0 {
 			all = false
 		}
 	}
 	p.mu.Unlock()
-	if all {
-		return fmt.Errorf("%w every connector: %s", ErrRefused, strings.Join(said, "; "))
+	if all && len(said) > 0 {
+		slices.Sort(said)
+		return fmt.Errorf("%w every connector: %s", ErrRefused, strings.Join(slices.Compact(said), "; "))
 	}
-	tally, _ := p.ledger.current()
+	if limited {
+		return nil
+	}
 	return notImported(tally.Counts(), &p.o.Policy)
 }
 

@@ -42,6 +42,9 @@ type Options struct {
 
 	Policy Policy
 
+	// Redact is the last line of defence for the text of the error that ends a run,
+	// before it is recorded and reported. Nil: nothing is redacted.
+	Redact func(string) string
 	// Step is called at each step of a call, with its name and the call's number
 	// of tokens: before_intent, after_intent, after_call, before_record and
 	// after_record. The crash tests kill the process there. Nil: nobody asks.
@@ -49,6 +52,8 @@ type Options struct {
 
 	ExitCode func(error) int // the process's exit code for an error of Run; kept in the runs table
 	Log      zerolog.Logger
+
+	databaseWait time.Duration // 0: databaseWait; shorter in tests
 }
 
 // Policy is the configuration's policy section.
@@ -110,7 +115,7 @@ type importer interface {
 // lookup reads what the checkpoint knows; a checkpoint without the migration is
 // an empty one.
 type lookup interface {
-	Lookup(ctx context.Context, migration int64, keys []string, identities []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash]string, error)
+	Lookup(ctx context.Context, migration int64, keys []string, identities []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash][]string, error)
 }
 
 const (

@@ -43,7 +43,7 @@ type pace struct {
 	unsaid     int           // throttlings in a row that did not say for how long
 	shared     bool          // other workers are alive
 	paused     bool          // an operator wants no calls
-	steered    chan struct{} // closed and replaced when paused changes
+	steered    chan struct{} // closed and replaced when any of this is steered
 }
 
 // newPace returns a pace of requestsPerMinute, evenly spaced: a burst of one,
@@ -88,24 +88,41 @@ func (p *pace) timed(cause string, wait func() error) error {
 	return err
 }
 
-// turn waits for the next call that the budget allows.
+// turn waits for the next call that the budget allows. Whoever waits when the
+// pace is steered gives its place back and asks again.
 func (p *pace) turn(ctx context.Context) error {
-	p.mu.Lock()
-	shared, every := p.shared, time.Duration(float64(time.Second)/float64(p.slow))
-	p.mu.Unlock()
-	if shared {
-		wait, err := p.slot(ctx, every)
-		if err != nil {
-			return err
+	for {
+		p.mu.Lock()
+		shared, every, steered := p.shared, time.Duration(float64(time.Second)/float64(p.slow)), p.steered
+		limiter := p.limiter
+		p.mu.Unlock()
+		var wait time.Duration
+		giveBack := func() {}
+		if shared {
+			var err error
+			if wait, err = p.slot(ctx, every); err != nil {
+				return err
+			}
+		} else {
+			place := limiter.ReserveN(p.now(), 1)
+			wait, giveBack = place.DelayFrom(p.now()), func() { place.CancelAt(p.now()) }
 		}
-		return sleep(ctx, wait)
+		if wait <= 0 {
+			return nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+			return nil
+		case <-steered:
+			timer.Stop()
+			giveBack()
+		case <-ctx.Done():
+			timer.Stop()
+			giveBack()
+			return ctx.Err()
+		}
 	}
-	if err := p.limiter.Wait(ctx); err != nil && ctx.Err() != nil {
-		return ctx.Err()
-	} else if err != nil { // the wait is longer than ctx allows
-		return context.DeadlineExceeded
-	}
-	return nil
 }
 
 // unpaused waits while an operator wants no calls.
@@ -139,15 +156,23 @@ func (p *pace) steer(s checkpoint.Steering) (changed bool) {
 			p.slow = full
 		}
 		p.full, changed = full, true
-		p.limiter.SetLimitAt(p.now(), p.slow)
+		// A new limiter, since the old one has given places away at the old pace. Its
+		// first call comes after one interval, not at once.
+		p.limiter = rate.NewLimiter(p.slow, 1)
+		p.limiter.AllowN(p.now(), 1)
 	}
 	if s.Paused != p.paused {
 		p.paused, changed = s.Paused, true
-		close(p.steered)
-		p.steered = make(chan struct{})
+	}
+	if until := p.now().Add(s.PausedFor); s.PausedFor > 0 && until.After(p.resume) {
+		p.resume = until
 	}
 	if shared := s.Workers > 1; shared != p.shared {
 		p.shared, changed = shared, true
+	}
+	if changed {
+		close(p.steered)
+		p.steered = make(chan struct{})
 	}
 	return changed
 }

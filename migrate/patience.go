@@ -45,22 +45,33 @@ func (p *patience) waiting(cause string) (done func()) {
 // ctx's.
 func (p *patience) database(ctx context.Context, name string, do func() error) error {
 	err := do()
-	if pgerr.ClassOf(err) != pgerr.Again {
+	if !away(err) {
 		return err
 	}
 	defer p.waiting(name)()
 	since := time.Now()
-	p.log.Warn().Err(err).Str("waiting", name).Dur("limit", p.limit).Msg("the database is away; waiting for it")
+	p.log.Warn().Err(err).Str("waiting", name).Stringer("limit", p.limit).Msg("the database is away; waiting for it")
 	for n := 1; time.Since(since) < p.limit; n++ {
 		if err := sleep(ctx, backoff(n)/5); err != nil {
 			return err
 		}
-		if err = do(); pgerr.ClassOf(err) != pgerr.Again {
+		if err = do(); !away(err) {
 			if err == nil {
-				p.log.Info().Dur("took", time.Since(since)).Str("waiting", name).Msg("the database is back")
+				p.log.Info().Stringer("took", time.Since(since)).Str("waiting", name).Msg("the database is back")
 			}
 			return err
 		}
 	}
 	return fmt.Errorf("%w: %s, for %s: %w", ErrUnavailable, name, time.Since(since).Round(time.Second), err)
+}
+
+// away tells that a database which worked before may work again: what stops a
+// run at its start (a standby, a password that does not fit) is in its middle
+// more likely a failover or a rotation.
+func away(err error) bool {
+	switch pgerr.CodeOf(err) {
+	case "25006", "28000", "28P01":
+		return true
+	}
+	return pgerr.ClassOf(err) == pgerr.Again
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"tokenmigrate/checkpoint/pgerr"
 	"tokenmigrate/migrate/report"
 )
 
@@ -79,7 +78,7 @@ func (p *pass) account(r *report.Report, limited bool) {
 }
 
 // finish gives a report its end.
-func finish(r *report.Report, err error) *report.Report {
+func (o *Options) finish(r *report.Report, err error) *report.Report {
 	now := time.Now().UTC()
 	r.FinishedAt = &now
 	switch {
@@ -90,21 +89,27 @@ func finish(r *report.Report, err error) *report.Report {
 	}
 	if err != nil {
 		r.Error = err.Error()
+		if o.Redact != nil {
+			r.Error = o.Redact(r.Error)
+		}
 	}
 	return r
 }
 
-// closing bounds what a run still does with the checkpoint when it is over.
-const closing = 10 * time.Second
+// What a run still does with the checkpoint when it is over is bounded: its end
+// and the lease first, then what only the report wants, which walks over all
+// tokens.
+const (
+	closing  = 10 * time.Second
+	counting = time.Minute
+)
 
-// close writes the end of the run, fills in what only the checkpoint knows and
-// gives the lease up. What fails here is only logged: the outcomes are recorded.
+// close writes the end of the run, gives the lease up and fills in what only the
+// checkpoint knows. What fails here is only logged: the outcomes are recorded.
 func (p *pass) close(r *report.Report, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.cut), closing)
-	defer cancel()
 	code := p.o.ExitCode(err)
 	r.ExitCode = &code
-	if away := errors.Is(err, ErrUnavailable) && pgerr.ClassOf(err) == pgerr.Again; away {
+	if errors.Is(err, ErrUnavailable) && away(err) {
 		return // the database has just been waited for in vain
 	}
 	fail := func(what string, err error) {
@@ -112,15 +117,26 @@ func (p *pass) close(r *report.Report, err error) {
 			p.log.Warn().Err(err).Msg(what)
 		}
 	}
-	totals, terr := p.store.Totals(ctx, p.migration.ID)
-	fail("the totals could not be counted", terr)
-	for outcome, n := range totals {
-		r.Totals[string(outcome)] = n
-	}
-	r.Failures, terr = Failures(ctx, p.store, p.migration.ID)
-	fail("the failures could not be read; the report lists none", terr)
-	counts, cerr := p.ledger.json(r.Remaining)
+	counts, cerr := p.ledger.json(r.Remaining, r.StoppedBy)
 	fail("the counts could not be written", cerr)
-	fail("the end of the run could not be written", p.store.FinishRun(ctx, p.run, code, counts, r.Error))
-	fail("the lease could not be released; it lapses by itself", p.store.Release(ctx, p.tenure.lease))
+	p.within(closing, func(ctx context.Context) {
+		fail("the end of the run could not be written", p.store.FinishRun(ctx, p.run, code, counts, r.Error))
+		fail("the lease could not be released; it lapses by itself", p.store.Release(ctx, p.tenure.lease))
+	})
+	p.within(counting, func(ctx context.Context) {
+		totals, err := p.store.Totals(ctx, p.migration.ID)
+		fail("the totals could not be counted; the report has none", err)
+		for outcome, n := range totals {
+			r.Totals[string(outcome)] = n
+		}
+		r.Failures, err = Failures(ctx, p.store, p.migration.ID)
+		fail("the failures could not be read; the report lists none", err)
+	})
+}
+
+// within calls do with a context that outlives the run for at most d.
+func (p *pass) within(d time.Duration, do func(context.Context)) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.cut), d)
+	defer cancel()
+	do(ctx)
 }

@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -34,6 +35,7 @@ type recorder struct {
 	wait      *patience
 	log       zerolog.Logger
 
+	lost  atomic.Bool // another worker has the shard, and something was not written
 	in    chan *entry
 	ended chan struct{} // closed when the goroutine is over
 	err   error         // why it ended; read after ended
@@ -86,6 +88,20 @@ func (r *recorder) commit(e *entry) error {
 		return err
 	}
 	return <-e.done
+}
+
+// flush waits until everything that was handed over before is counted.
+//
+// Errors: checkpoint.ErrLeaseLost where some of it was not written for that; the
+// error that ended the recorder.
+func (r *recorder) flush() error {
+	if err := r.commit(&entry{}); err != nil {
+		return err
+	}
+	if r.lost.Load() {
+		return checkpoint.ErrLeaseLost
+	}
+	return nil
 }
 
 // serve writes until in is closed, and then what was left of the counts. ctx
@@ -181,7 +197,7 @@ func (r *recorder) write(ctx context.Context, entries []*entry) error {
 	}
 	var out checkpoint.Recorded
 	var err error
-	if b.Counts, err = r.ledger.json(r.remaining()); err == nil {
+	if b.Counts, err = r.ledger.json(r.remaining(), ""); err == nil {
 		err = r.wait.database(ctx, "checkpoint database", func() (err error) {
 			out, err = r.store.Record(ctx, r.lease, r.run, b)
 			return err
@@ -201,6 +217,7 @@ func (r *recorder) result(e *entry, out checkpoint.Recorded, err error) error {
 		r.ledger.apply(e.moves, true)
 		return err
 	case out.LeaseLost && (e.intent != nil || len(e.locals) > 0):
+		r.lost.Store(true)
 		r.ledger.apply(e.moves, true)
 		return checkpoint.ErrLeaseLost
 	case e.answer == nil:

@@ -259,7 +259,7 @@ func TestRecorder_WritesCountsSoonAndAtTheEnd(t *testing.T) {
 		if err := <-over; err != nil {
 			t.Errorf("serve: %v", err)
 		}
-		want, _ := r.ledger.json(r.remaining())
+		want, _ := r.ledger.json(r.remaining(), "")
 		if got := w.batches[w.written()-1].Counts; string(got) != string(want) {
 			t.Errorf("got %s written last, want %s", got, want)
 		}
@@ -315,7 +315,7 @@ func TestRecorder_WritesCountsOfWhatCameLast(t *testing.T) {
 	if err := r.serve(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	want, _ := r.ledger.json(report.Remaining{})
+	want, _ := r.ledger.json(report.Remaining{}, "")
 	if n := len(w.batches); n != 1 || string(w.batches[0].Counts) != string(want) {
 		t.Errorf("got %d transactions, want one with %s", n, want)
 	}

@@ -107,7 +107,7 @@ func TestRule_FollowsWhatIsKnown(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := facts{item: judged(c.change...), prior: c.prior, known: c.prior.Outcome != "", run: thisRun, retryFailed: c.retry, maxBytes: 1 << 20, now: noon}
-			got, detail := rule(f, &c.policy)
+			got, detail := rule(inPlace(f), &c.policy)
 			if got != c.want {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
@@ -180,7 +180,7 @@ func TestRule_JudgesWhatWasNotSettled(t *testing.T) {
 			if c.facts != nil {
 				c.facts(&f)
 			}
-			got, detail := rule(f, &c.policy)
+			got, detail := rule(inPlace(f), &c.policy)
 			if got != c.want {
 				t.Errorf("got %+v (%s), want %+v", got, detail, c.want)
 			}
@@ -227,7 +227,7 @@ func TestRule_KeepsItsPromisesInEveryCombination(t *testing.T) {
 									f.prior = checkpoint.Prior{}
 								}
 								p := Policy{SendExpired: bit(2), SkipChanged: bit(3), SendDuplicates: bit(4), InDoubt: doubt}
-								got, _ := rule(f, &p)
+								got, _ := rule(inPlace(f), &p)
 								if broken := brokenPromise(f, p, got); broken != "" {
 									t.Fatalf("%s: got %+v for prior %+v, item %d, policy %+v, retry %t, owned %t", broken, got, f.prior, change, p, f.retryFailed, f.owned)
 								}
@@ -278,4 +278,32 @@ func brokenPromise(f facts, p Policy, got standing) string {
 		return fmt.Sprintf("an ending of the endpoint's that it never gave: %v", got)
 	}
 	return ""
+}
+
+// inPlace lets the prior be of the connector and environment that the item has.
+func inPlace(f facts) facts {
+	f.prior.Connector, f.prior.Environment = f.item.connector, f.item.token.Environment
+	return f
+}
+
+// A row that was moved to another connector is sent there, also where changed
+// content is not.
+func TestRule_SendsToANewPlaceWhatChangedIsSkipped(t *testing.T) {
+	t.Parallel()
+	f := inPlace(facts{item: judged(), known: true, run: thisRun, maxBytes: 1 << 20, now: noon,
+		prior: checkpoint.Prior{Outcome: checkpoint.Imported, Imported: checkpoint.Hash{9}, Fingerprint: checkpoint.Hash{9}}})
+	policy := &Policy{SkipChanged: true}
+	if got, _ := rule(f, policy); got.outcome != checkpoint.Skipped {
+		t.Fatalf("same place: got %+v, want it skipped", got)
+	}
+	for name, move := range map[string]func(*checkpoint.Prior){
+		"connector":   func(p *checkpoint.Prior) { p.Connector = "slack/other" },
+		"environment": func(p *checkpoint.Prior) { p.Environment = "preview" },
+	} {
+		moved := f
+		move(&moved.prior)
+		if got, _ := rule(moved, policy); got.outcome != pending {
+			t.Errorf("another %s: got %+v, want it sent", name, got)
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"tokenmigrate/checkpoint"
 	"tokenmigrate/migrate/connect"
 	"tokenmigrate/migrate/report"
+	"tokenmigrate/source"
 )
 
 // send takes chunks until there are no more or ctx ends, and carries each to
@@ -44,7 +45,8 @@ func (p *pass) send(ctx context.Context, chunks <-chan *chunk) error {
 // there on only p.cut does.
 func (p *pass) attempt(ctx context.Context, c *chunk) ([]*chunk, error) {
 	if p.refused(c.connector) {
-		return nil, nil // its tokens stay as they are counted
+		p.leave(c)
+		return nil, nil
 	}
 	if n := p.ceiling(); len(c.items) > n {
 		return c.halve(), nil
@@ -57,13 +59,13 @@ func (p *pass) attempt(ctx context.Context, c *chunk) ([]*chunk, error) {
 			return nil, err
 		}
 	}
-	if err := p.pace.permit(ctx); err != nil {
+	if err := p.permit(ctx); err != nil {
 		return nil, err
 	}
 	if err := p.tenure.wait(ctx, p.wait); err != nil {
 		return nil, err
 	}
-	if p.now().Sub(c.oldest) > maxAge {
+	if p.old(c) {
 		fresh, extra, err := p.refresh(ctx, c)
 		if err != nil {
 			return nil, err
@@ -95,9 +97,10 @@ func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 		return nil, err
 	}
 	p.step("after_intent", c)
-	if !p.tenure.valid() {
-		// The lease lapsed while the intent was written (a paused machine): the
-		// call is not made. If nobody took the shard, the chunk is tried again.
+	if !p.tenure.valid() || p.old(c) || ctx.Err() != nil {
+		// The intent took long to write (a paused machine, a locked table): the lease
+		// may have lapsed, the rows may have changed, or the run drains. The call is
+		// not made; if the lease is renewed the chunk is tried again.
 		return []*chunk{c}, p.withdraw(id, c)
 	}
 	p.ledger.wire(func(w *report.Calls) {
@@ -112,7 +115,7 @@ func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 	p.step("after_call", c)
 	v := judgeAnswer(tokens, answer, err)
 	p.log.Debug().Str("connector", c.connector).Int("tokens", len(c.items)).Stringer("call", id).
-		Str("answer", v.status).Str("said", v.words).Dur("took", p.now().Sub(start)).Msg("import call")
+		Str("answer", v.status).Str("said", v.words).Stringer("took", p.now().Sub(start)).Msg("import call")
 	if v.action == credential {
 		p.health.answered()
 		if err := p.withdraw(id, c); err != nil {
@@ -125,8 +128,11 @@ func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 
 // handle does what a verdict asks for. It returns what is left to be sent.
 func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
+	if v.mends && p.health.count() > 0 { // it was good before: a clock that jumped, a renewal
+		v.action = notMade
+	}
 	switch v.action {
-	case notMade, doubt:
+	case notMade, doubt, misconfigure:
 	default:
 		p.health.answered()
 	}
@@ -139,17 +145,12 @@ func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 		return p.split(c, id, v)
 	case tooLarge:
 		p.pace.admitted()
-		if n := len(c.items); n > 1 {
-			if err := p.lowerCeiling(n / 2); err != nil {
-				return nil, err
-			}
-		}
-		return p.split(c, id, v)
+		return p.splitTooLarge(c, id, v)
 	case throttle:
 		p.ledger.wire(func(w *report.Calls) { w.Throttled++ })
 		pause, shared := p.pace.throttled(v.wait, v.said)
 		rpm, _ := p.pace.state()
-		p.log.Warn().Str("connector", c.connector).Str("waiting", "throttled").Dur("pause", pause).
+		p.log.Warn().Str("connector", c.connector).Str("waiting", "throttled").Stringer("pause", pause).
 			Float64("requests_per_minute", rpm).Str("said", v.words).Msg("the endpoint asks to wait; all senders pause")
 		if shared {
 			if err := p.pauseOthers(pause, v.words); err != nil {
@@ -158,14 +159,19 @@ func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 		}
 		return []*chunk{c}, p.withdraw(id, c)
 	case notMade:
+		p.ledger.wire(func(w *report.Calls) {
+			w.Made--
+			w.Tokens -= int64(len(c.items))
+		})
 		if err := p.withdraw(id, c); err != nil {
 			return nil, err
 		}
-		return []*chunk{c}, p.unanswered(v)
+		return []*chunk{c}, p.unanswered(v, p.health.failed(p.now()))
 	case doubt:
 		return p.inDoubt(c, id, v)
 	case refuseOne:
 		p.refuse(c.connector, v.words)
+		p.leave(c)
 		return nil, p.withdraw(id, c)
 	case misconfigure:
 		return nil, errors.Join(p.withdraw(id, c), fmt.Errorf("%w: %s", ErrConfig, v.words))
@@ -191,6 +197,12 @@ func (p *pass) end(c *chunk, id uuid.UUID, endings []checkpoint.Ending) error {
 	err := p.recorder.commit(e)
 	p.step("after_record", c)
 	if err != nil && !errors.Is(err, errSettled) {
+		if p.cut.Err() != nil { // cut short: the next run finds these in doubt
+			for i := range e.moves {
+				e.moves[i].to = standing{checkpoint.Unknown, reasonInDoubt}
+			}
+			p.ledger.apply(e.moves, false)
+		}
 		return err
 	}
 	for i, it := range c.items {
@@ -218,7 +230,6 @@ func (p *pass) endAll(c *chunk, id uuid.UUID, outcome checkpoint.Outcome, reason
 func (p *pass) recordAnswer(c *chunk, id uuid.UUID, m matching) ([]*chunk, error) {
 	endings := make([]checkpoint.Ending, len(c.items))
 	var unnamed []*item
-	var imported int
 	open := false
 	for i, it := range c.items {
 		e := checkpoint.Ending{Sent: it.asSent(), Succeeded: m.succeeded[i]}
@@ -229,7 +240,6 @@ func (p *pass) recordAnswer(c *chunk, id uuid.UUID, m matching) ([]*chunk, error
 			unnamed = append(unnamed, it)
 		case *said:
 			e.Outcome = checkpoint.Imported
-			imported++
 		default:
 			e.Outcome, e.Reason = checkpoint.Failed, reasonRefused
 			e.Detail = "the endpoint answered succeeded: false"
@@ -242,7 +252,6 @@ func (p *pass) recordAnswer(c *chunk, id uuid.UUID, m matching) ([]*chunk, error
 	if err := p.end(c, id, endings); err != nil {
 		return nil, err
 	}
-	p.sent(imported)
 	if open {
 		return nil, p.tooMuchRefused(c.connector)
 	}
@@ -250,7 +259,7 @@ func (p *pass) recordAnswer(c *chunk, id uuid.UUID, m matching) ([]*chunk, error
 		return nil, nil
 	}
 	groups := apart(unnamed)
-	if m.named == 0 && len(groups) == 1 {
+	if m.named == 0 && len(groups) == 1 && len(c.items) > 1 {
 		return nil, fmt.Errorf("%w: the answer to a call of %d tokens named none of them, so that no outcome can be told; the tokens of this call are unknown (unmatched)", ErrRefused, len(c.items))
 	}
 	p.log.Warn().Str("connector", c.connector).Int("tokens", len(unnamed)).Msg("the answer did not name every token; sending the others once more")
@@ -280,18 +289,38 @@ func (p *pass) split(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 	return nil, nil
 }
 
+// splitTooLarge halves a chunk that is too large for the endpoint, and keeps
+// later chunks to that size. Of a chunk's pieces only two halves that are both
+// too large prove that the size is to blame, and not one large token.
+func (p *pass) splitTooLarge(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
+	halves, err := p.split(c, id, v)
+	if err != nil || len(halves) == 0 {
+		return nil, err
+	}
+	if c.tooLarge != nil {
+		*c.tooLarge++
+	}
+	if c.tooLarge == nil || *c.tooLarge == 2 {
+		if err := p.lowerCeiling(len(c.items) / 2); err != nil {
+			return nil, err
+		}
+	}
+	both := new(int)
+	for _, half := range halves {
+		half.tooLarge = both
+	}
+	return halves, nil
+}
+
 // inDoubt deals with a call that may have been made: its tokens are recorded as
 // unknown first, and sent again only if the policy says so. From the third lost
-// answer on the chunk is halved, in case one of its tokens is the cause.
-// Answers lost while no other call succeeds do not count: then it is not the
-// chunk, but the endpoint.
+// answer on the chunk is halved, in case one of its tokens is the cause. Answers
+// lost while no other call succeeds do not use attempts up, and halve only each
+// third time: then it is probably not the chunk, but the endpoint.
 func (p *pass) inDoubt(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
-	answered := p.health.count()
-	if c.lost == 0 || answered > c.successes {
-		c.lost++
-	}
-	c.successes = answered
 	now := p.now()
+	down := p.health.failed(now)
+	c.lose(p.health.count())
 	var again []*item
 	for _, it := range c.items {
 		if mayResend(it, &p.o.Policy, now) {
@@ -299,32 +328,54 @@ func (p *pass) inDoubt(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 		}
 	}
 	outcome, reason := checkpoint.Unknown, reasonInDoubt
-	if len(c.items) == 1 && len(again) == 1 && c.lost >= p.o.MaxAttempts {
-		outcome, reason, again = checkpoint.Failed, reasonUnavailable, nil
+	if len(c.items) == 1 && len(again) == 1 && c.spent(p.o.MaxAttempts, down) {
+		outcome, reason, again, down = checkpoint.Failed, reasonUnavailable, nil, false
+		p.health.answered()
 	}
 	if err := p.endAll(c, id, outcome, reason, v.words); err != nil {
 		return nil, err
 	}
-	if err := p.unanswered(v); err != nil || len(again) == 0 {
+	if err := p.unanswered(v, down); err != nil || len(again) == 0 {
 		return nil, err
 	}
 	p.ledger.wire(func(w *report.Calls) { w.Retried++ })
 	rest := c.with(again)
-	if len(again) > 1 && c.lost >= min(3, p.o.MaxAttempts) {
+	if len(again) > 1 && c.suspect(p.o.MaxAttempts) {
 		p.ledger.wire(func(w *report.Calls) { w.Split++ })
 		return rest.halve(), nil
 	}
 	return []*chunk{rest}, nil
 }
 
-// unanswered notes a call without an answer. It fails when the endpoint has
+// unanswered tells of a call without an answer. It fails when the endpoint has
 // been down for too long.
-func (p *pass) unanswered(v verdict) error {
+func (p *pass) unanswered(v verdict, down bool) error {
 	p.log.Warn().Str("answer", v.status).Str("said", v.words).Msg("a call was not answered")
-	if p.health.failed(p.now()) {
+	if down {
 		return fmt.Errorf("%w: no call was answered for %s; the last one: %s", ErrUnavailable, p.o.OutageWait, v.words)
 	}
 	return nil
+}
+
+// permit waits for the pace. Time in which nobody may call says nothing about
+// the endpoint's health.
+func (p *pass) permit(ctx context.Context) error {
+	_, held := p.pace.state()
+	err := p.pace.permit(ctx)
+	if held != "" {
+		p.health.restart()
+	}
+	return err
+}
+
+// old tells that a chunk's rows have to be read again before they are sent.
+func (p *pass) old(c *chunk) bool { return p.now().Sub(c.oldest) > maxAge }
+
+// leave lets go of a chunk that is not sent: its tokens stay as they are counted.
+func (p *pass) leave(c *chunk) {
+	for _, it := range c.items {
+		p.judge.release(it.identity, it.key)
+	}
 }
 
 // refresh reads a chunk's rows again, since they are older than maxAge. Rows
@@ -341,41 +392,44 @@ func (p *pass) refresh(ctx context.Context, c *chunk) (*chunk, []*chunk, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	var kept []*item
-	var extra []*chunk
+	var kept, changed []*item
+	var anew []source.Row
 	e := &entry{}
 	for _, it := range c.items {
 		row, there := rows[it.key]
-		if there && row.Reason == "" && p.judge.same(it, &row) {
+		switch {
+		case there && row.Reason == "" && p.judge.same(it, &row) && p.stillDue(it, readAt):
 			it.token = row.Token // a made-up expiry counts from now
 			kept = append(kept, it)
 			continue
+		case there:
+			anew, changed = append(anew, row), append(changed, it)
+		case it.standing.outcome == pending: // a token in doubt stays so, even though its row is gone
+			e.moves = append(e.moves, move{it.place(), it.standing, standing{}})
+			p.rows.Add(-1)
 		}
 		p.judge.release(it.identity, it.key)
-		if !there {
-			// A token in doubt stays so, even though its row is gone.
-			if it.standing.outcome == pending {
-				e.moves = append(e.moves, move{it.place(), it.standing, standing{}})
-				p.rows.Add(-1)
-			}
-			continue
-		}
-		was := it.standing
-		again, err := p.rejudge(ctx, row)
-		if err != nil {
-			return nil, nil, err
-		}
-		p.note(e, again, it.place(), was)
-		if again.item == nil {
-			continue
-		}
-		again.item.sent = it.sent
-		if again.item.connector == c.connector && again.item.identity == it.identity {
-			kept = append(kept, again.item)
-			continue
-		}
-		extra = append(extra, (&chunk{connector: again.item.connector, oldest: readAt}).with([]*item{again.item}))
 	}
+	rulings, err := p.judgeRows(ctx, anew)
+	if err != nil {
+		return nil, nil, err
+	}
+	open := newChunker(p.ceiling(), p.o.ChunkBytes)
+	var extra []*chunk
+	for i := range rulings {
+		r, was := &rulings[i], changed[i]
+		p.note(e, r, was.place(), was.standing)
+		if r.item == nil {
+			continue
+		}
+		r.item.sent = r.item.sent || was.sent
+		if r.item.connector == c.connector && r.item.identity == was.identity {
+			kept = append(kept, r.item)
+		} else if full := open.add(r.item, readAt); full != nil {
+			extra = append(extra, full)
+		}
+	}
+	extra = append(extra, open.flush()...)
 	if len(e.moves) > 0 || len(e.locals) > 0 {
 		if err := p.recorder.submit(e); err != nil {
 			return nil, nil, err
@@ -386,10 +440,18 @@ func (p *pass) refresh(ctx context.Context, c *chunk) (*chunk, []*chunk, error) 
 	}
 	fresh := c.with(kept)
 	fresh.oldest = readAt
-	if fresh.bytes > p.o.ChunkBytes {
+	if fresh.bytes > p.o.ChunkBytes && len(kept) > 1 {
 		return nil, append(fresh.halve(), extra...), nil
 	}
 	return fresh, extra, nil
+}
+
+// stillDue tells that time alone has not changed what becomes of an item.
+func (p *pass) stillDue(it *item, now time.Time) bool {
+	if it.sent && !mayResend(it, &p.o.Policy, now) {
+		return false
+	}
+	return p.o.Policy.SendExpired || !expired(it, now)
 }
 
 // step tells the crash tests where a call is.
@@ -398,9 +460,6 @@ func (p *pass) step(name string, c *chunk) {
 		p.o.Step(name, len(c.items))
 	}
 }
-
-// sent notes imported tokens, for the progress line and the pace of it.
-func (p *pass) sent(n int) { p.imported.Add(int64(n)) }
 
 // tooMuchRefused is the breaker's error.
 func (p *pass) tooMuchRefused(connector string) error {
@@ -414,7 +473,7 @@ func (p *pass) awaitCredential(ctx context.Context, used connect.Secret, words s
 		return fmt.Errorf("%w the credential: %s; give destination.token a credential that may import", ErrRefused, words)
 	}
 	defer p.wait.waiting("credential")()
-	p.log.Warn().Str("said", words).Dur("limit", credentialWait).Msg("the credential is refused; waiting for another one in its file")
+	p.log.Warn().Str("said", words).Stringer("limit", credentialWait).Msg("the credential is refused; waiting for another one in its file")
 	for since := p.now(); p.o.Credential().Reveal() == used.Reveal(); {
 		if p.now().Sub(since) >= credentialWait {
 			return fmt.Errorf("%w the credential: %s; its file did not change within %s", ErrRefused, words, credentialWait)
@@ -439,9 +498,7 @@ func (p *pass) lowerCeiling(n int) error {
 		return nil
 	}
 	p.log.Warn().Int("chunk_tokens", n).Msg("the endpoint takes no larger chunks; keeping to that size for this migration")
-	ctx, cancel := context.WithTimeout(p.cut, time.Minute)
-	defer cancel()
-	return p.wait.database(ctx, "checkpoint database", func() error {
-		return p.store.LowerCeiling(ctx, p.migration.ID, n)
+	return p.wait.database(p.cut, "checkpoint database", func() error {
+		return p.store.LowerCeiling(p.cut, p.migration.ID, n)
 	})
 }

@@ -3,6 +3,7 @@ package migrate
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"tokenmigrate/checkpoint"
@@ -41,16 +42,22 @@ func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report
 		if run.LastError != "" {
 			r.Error = run.LastError
 		}
+		if c.StoppedBy != "" && r.StoppedBy != "error" {
+			r.StoppedBy = c.StoppedBy
+		}
 	}
 	sum.Fill(r)
 	end(r, runs)
 	return r, nil
 }
 
-// end fills in how it ended, if all shards did: the worst exit code speaks for
-// the migration.
+// precedence is the order in which exit codes speak for several shards.
+var precedence = []int{75, 78, 4, 5, 6, 1, 3, 0}
+
+// end fills in how it ended, if all shards did: of several exit codes the first
+// in precedence speaks for the migration.
 func end(r *report.Report, runs []checkpoint.Run) {
-	worst := 0
+	worst := len(precedence) - 1
 	for i := range runs {
 		if runs[i].FinishedAt.IsZero() || runs[i].ExitCode == nil {
 			if !runs[i].Alive {
@@ -58,10 +65,12 @@ func end(r *report.Report, runs []checkpoint.Run) {
 			}
 			return
 		}
-		worst = max(worst, *runs[i].ExitCode)
+		if at := slices.Index(precedence, *runs[i].ExitCode); at >= 0 {
+			worst = min(worst, at)
+		}
 		if at := runs[i].FinishedAt.UTC(); r.FinishedAt == nil || at.After(*r.FinishedAt) {
 			r.FinishedAt = &at
 		}
 	}
-	r.ExitCode = &worst
+	r.ExitCode = &precedence[worst]
 }

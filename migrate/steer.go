@@ -35,7 +35,10 @@ func (p *pass) steerOnce(ctx context.Context) error {
 	}
 	if p.pace.steer(s) {
 		rpm, _ := p.pace.state()
-		p.log.Info().Bool("paused", s.Paused).Float64("requests_per_minute", rpm).Int("workers", s.Workers).Msg("steered")
+		if s.Paused {
+			p.log.Warn().Msg("paused by an operator: no calls are made until `tokenmigrate resume`")
+		}
+		p.log.Info().Bool("paused", s.Paused).Float64("requests_per_minute", rpm).Int("workers", s.Workers).Msg("steered: the pace follows the operator and the other workers")
 	}
 	return nil
 }

@@ -84,7 +84,7 @@ func acquire(ctx context.Context, store leases, migration int64, o *Options) (*t
 			return nil, fmt.Errorf("%w: %w", ErrHeld, err)
 		}
 		if !told {
-			o.Log.Warn().Str("waiting", "lease").Str("holder", held.Holder).Dur("limit", heldWait).
+			o.Log.Warn().Str("waiting", "lease").Str("holder", held.Holder).Stringer("limit", heldWait).
 				Msg("another worker holds this shard; waiting for its lease to lapse")
 			told = true
 		}

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -32,6 +33,7 @@ type verdict struct {
 	wait   time.Duration // of throttle
 	said   bool          // of throttle: the endpoint named the wait
 	words  string        // what was said, scrubbed, for the log and the token
+	mends  bool          // of misconfigure: it may mend by itself, such as a certificate
 	status string        // for metrics and logs: an HTTP status, "lost" or "not sent"
 }
 
@@ -60,6 +62,8 @@ func judgeAnswer(sent []connect.Token, answer connect.Answer, err error) verdict
 		v := verdict{action: notMade, words: notSent.Error(), status: "not sent"}
 		if notSent.Permanent {
 			v.action = misconfigure
+			var certificate *tls.CertificateVerificationError
+			v.mends = errors.As(err, &certificate)
 		}
 		return v
 	case errors.As(err, &lost):

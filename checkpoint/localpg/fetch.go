@@ -59,6 +59,9 @@ func (f *fetcher) fetch(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(f.cache, 0o755); err != nil {
 		return "", err
 	}
+	if err := os.Chmod(f.cache, 0o755); err != nil { // as in openToAll
+		return "", err
+	}
 	lock, err := os.OpenFile(filepath.Join(f.cache, "download.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return "", err

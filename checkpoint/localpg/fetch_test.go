@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -62,6 +63,8 @@ func repository(t *testing.T) (url string, downloads *atomic.Int32) {
 
 func TestFetcher_DownloadsOnce(t *testing.T) {
 	from, downloads := repository(t)
+	umask := syscall.Umask(0o077) // which must not close the binaries to the user that runs them
+	defer syscall.Umask(umask)
 	f := &fetcher{from: from, cache: filepath.Join(ownTemp(t), "cache"), logf: t.Logf}
 	if err := os.MkdirAll(filepath.Join(f.cache, "unpack-killed"), 0o755); err != nil {
 		t.Fatal(err)

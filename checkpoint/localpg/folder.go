@@ -3,7 +3,6 @@
 package localpg
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -131,9 +130,7 @@ func sweepFolder(path string) (bool, error) {
 		return false, nil
 	}
 	f := &folder{path: path, lock: lock}
-	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
-	defer cancel()
-	if err := killLeftovers(ctx, f.data()); err != nil {
+	if err := clearUp(f.data()); err != nil {
 		return false, err
 	}
 	return true, f.remove()
@@ -163,8 +160,9 @@ type postmaster struct {
 	shmID int // its System V segment; Postgres keeps 56 bytes there, as an interlock
 }
 
-// readPostmaster reads that file: the process number in its first line,
-// key and identifier of the segment in its seventh.
+// readPostmaster reads that file: the process number in its first line (negative
+// for a postgres that initdb runs), key and identifier of the segment in its
+// seventh.
 func readPostmaster(data string) postmaster {
 	text, err := os.ReadFile(filepath.Join(data, postmasterFile))
 	if err != nil {
@@ -179,5 +177,6 @@ func readPostmaster(data string) postmaster {
 	if _, err := fmt.Sscan(lines[6], &key, &m.shmID); err != nil {
 		return postmaster{}
 	}
+	m.pid = max(m.pid, -m.pid)
 	return m
 }

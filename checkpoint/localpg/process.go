@@ -21,28 +21,33 @@ const (
 )
 
 // watchdogScript reads process numbers from its standard input until that
-// closes, which happens when the owner closes it or dies. It then ends the group
-// of the last process named, if any, and removes the folder given as its
-// argument; but where Postgres did not end cleanly, the folder stays for the next
-// sweep, which can also give back the shared memory. Postgres removes its
-// postmaster.pid last of all; whether the process is gone is a worse sign, since
-// there may be nobody who reaps it.
+// closes, which happens when the owner closes it or dies. It then ends the last
+// process named, if any: Postgres gets 5 s to end cleanly; an initdb is killed
+// with its group, since it would answer a gentler signal to its children by
+// starting others. Last it removes the folder given as its argument; but where
+// Postgres did not end cleanly, which its postmaster.pid tells, the folder stays
+// for the next sweep, which can also give back the shared memory.
 const watchdogScript = `
 exec 2>/dev/null
 trap '' HUP INT TERM QUIT PIPE
+file=$1/data/postmaster.pid
 pid=none
 while read -r line; do pid=$line; done
 if [ "$pid" != none ]; then
-	kill -s QUIT -- "-$pid"
-	kill -s CONT -- "-$pid"
-	tries=0
-	while [ -e "$1/data/postmaster.pid" ] && kill -s 0 -- "-$pid" && [ $tries -lt 50 ]; do
-		sleep 0.1 || sleep 1
-		tries=$((tries + 1))
-	done
+	postmaster=
+	read -r postmaster <"$file"
+	if [ "$postmaster" = "$pid" ]; then
+		kill -s QUIT "$pid"
+		kill -s CONT "$pid"
+		tries=0
+		while [ -e "$file" ] && kill -s 0 "$pid" && [ $tries -lt 50 ]; do
+			sleep 0.1 || sleep 1
+			tries=$((tries + 1))
+		done
+	fi
 	kill -s KILL -- "-$pid"
 fi
-[ -e "$1/data/postmaster.pid" ] || rm -rf -- "$1" || { sleep 1; rm -rf -- "$1"; }
+[ -e "$file" ] || rm -rf -- "$1" || { sleep 1; rm -rf -- "$1"; }
 `
 
 // launchScript tells the watchdog its own number and then becomes the program
@@ -167,7 +172,12 @@ func (p *process) end(data string) error {
 		p.kill(data)
 		<-p.done
 	}
-	ctx, cancel = context.WithTimeout(context.Background(), stopLimit)
+	return clearUp(data)
+}
+
+// clearUp is killLeftovers with stopLimit for its time.
+func clearUp(data string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
 	return killLeftovers(ctx, data)
 }

@@ -141,6 +141,9 @@ func (s *Server) Restart(ctx context.Context) error {
 // resume launches on the port of before; s.mu is held and nothing runs.
 func (s *Server) resume(ctx context.Context) error {
 	s.ended()
+	if err := clearUp(s.folder.data()); err != nil {
+		return fmt.Errorf("resume postgres: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	for {
@@ -171,6 +174,8 @@ func (s *Server) Stop() error {
 	if s.process != nil {
 		errs = append(errs, s.process.end(s.folder.data()))
 		s.ended()
+	} else if s.folder != nil {
+		errs = append(errs, clearUp(s.folder.data())) // an initdb cut short leaves something
 	}
 	if s.folder != nil {
 		errs = append(errs, s.folder.remove())

@@ -176,16 +176,29 @@ func TestStart_TellsWhatPostgresSaid(t *testing.T) {
 func TestStart_EndsWithItsContext(t *testing.T) {
 	dir := ownTemp(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	// The line comes before initdb begins.
+	defer cancel()
+	began, shmID := make(chan string, 1), make(chan int, 1)
+	go func() {
+		// In the middle of initdb, while one of its postgres has shared memory.
+		defer cancel()
+		var master postmaster
+		for data := <-began; master.shmID == 0 && pause(t.Context(), time.Millisecond); {
+			master = readPostmaster(data)
+		}
+		shmID <- master.shmID
+	}()
 	_, err := Start(ctx, Options{Log: writerFunc(func(line string) {
-		if strings.HasPrefix(line, "making a data directory") {
-			cancel()
+		if _, rest, ok := strings.Cut(line, "making a data directory in "); ok {
+			began <- filepath.Join(strings.Fields(rest)[0], "data")
 		}
 	})})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context.Canceled", err)
 	}
 	empty(t, dir)
+	if id := <-shmID; segmentExists(id) {
+		t.Errorf("shared memory segment %d is left", id)
+	}
 }
 
 // writerFunc is a Writer made of a function.
@@ -259,8 +272,12 @@ func TestServer_StopEndsWhatWasHaltedOrLeftOver(t *testing.T) {
 			s := start(t, Options{})
 			path, master := s.folder.path, readPostmaster(s.folder.data())
 			harm(s)
+			began := time.Now()
 			if err := s.Stop(); err != nil {
 				t.Error(err)
+			}
+			if took := time.Since(began); took >= stopLimit {
+				t.Errorf("Stop took %s, want less than the %s after which it loses patience", took, stopLimit)
 			}
 			gone(t, path, master.shmID)
 		})

@@ -114,7 +114,8 @@ func classify(err error) Class {
 			return Stop
 		case "57014": // cancelled: statement_timeout, or somebody's pg_cancel_backend
 			return Again
-		case "55P03", // lock not available
+		case "25P03", "25P04", // idle in transaction, or in one for too long: a worker that was frozen
+			"55P03", // lock not available
 			"55006": // object in use
 			return Again
 		case "57P04": // database dropped

@@ -61,12 +61,18 @@ type redactor struct {
 // minRedacted is the length in bytes from which a value is redacted.
 const minRedacted = 4
 
+// shortNumber tells a number such as a page size, which is no secret, and which
+// would hit the numbers in logs.
+func shortNumber(s string) bool {
+	return len(s) < 10 && strings.Trim(s, "0123456789") == ""
+}
+
 // add takes more secrets. A secret of several lines is also known by each of
 // its lines, since errors are often cut or folded at line breaks.
 func (r *redactor) add(secrets ...string) {
 	for _, s := range secrets {
 		for _, part := range append(strings.Split(s, "\n"), s) {
-			if part = strings.TrimSpace(part); len(part) >= minRedacted {
+			if part = strings.TrimSpace(part); len(part) >= minRedacted && !shortNumber(part) {
 				r.forms = append(r.forms, spellings(part)...)
 			}
 		}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // A lease's holder is written so that another process of the same machine can
@@ -43,8 +45,11 @@ func holderDead(name string) bool {
 	if !here || !same || !whole || err != nil {
 		return false
 	}
-	now, alive := startOf(pid)
-	return !alive || now != start
+	if now, alive := startOf(pid); alive {
+		return now != start
+	}
+	// /proc may hide it, or not be readable just now: only its absence counts.
+	return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 }
 
 // kernelName names this boot and process namespace.

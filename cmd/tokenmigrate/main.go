@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -27,6 +28,9 @@ import (
 var version = ""
 
 func main() {
+	// net/http reports oddities of a connection through the standard logger, with
+	// up to 4 KiB of what the server sent, which may echo a credential.
+	log.SetOutput(io.Discard)
 	drain, cut, stop := signals()
 	code := run(drain, cut, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
 	stop()

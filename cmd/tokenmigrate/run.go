@@ -223,8 +223,8 @@ func (a *app) migrateOptions(cfg *Config, f *runFlags, src *source.Reader, clien
 		},
 		Step:       crashStep,
 		Credential: cfg.Credential, CredentialChanges: cfg.Destination.TokenFile != "",
-		ExitCode: exitCode,
-		Log:      log,
+		Redact: cfg.Redact, ExitCode: exitCode,
+		Log: log,
 	}
 }
 

@@ -162,7 +162,7 @@ func readWait(e *StatusError, header http.Header, whole map[string]any, now time
 	say := func(wait time.Duration, ok bool) {
 		if ok {
 			e.WaitSaid = true
-			e.Wait = max(e.Wait, wait)
+			e.Wait = max(e.Wait, wait) // from 0 on: what is over asks for no wait
 		}
 	}
 	for _, value := range header.Values("Retry-After") {
@@ -230,5 +230,5 @@ func scale(n float64, unit time.Duration) time.Duration {
 	if d >= math.MaxInt64 {
 		return math.MaxInt64
 	}
-	return max(0, time.Duration(d))
+	return time.Duration(d)
 }

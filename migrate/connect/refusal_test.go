@@ -140,11 +140,12 @@ func TestNewStatusError_TakesTheLatestOfSeveralHeaders(t *testing.T) {
 
 // What is left out may be most of a text, and what is kept may be torn.
 func TestTidy_ScrubsBeforeAndAfter(t *testing.T) {
-	s := NewScrubber(NewSecret("abcdefghijkl"), NewSecret(strings.Repeat("secret", 500)), NewSecret("two  blanks"))
+	s := NewScrubber(NewSecret("abcdefghijkl"), NewSecret(strings.Repeat("secret", 500)), NewSecret("two  blanks"), NewSecret("one blank"))
 	for text, want := range map[string]string{
 		"x\tabcdefghijkl\ny":                            "x [redacted] y",
 		"a " + strings.Repeat("secret", 500) + ".":      "a [redacted].",
 		"abcdef\u200bghijkl":                            "abcdef ghijkl",
+		"say one\nblank":                                "say [redacted]",
 		"say two  blanks":                               "say [redacted]",
 		strings.Repeat("-", maxTidy-8) + "abcdefghijkl": strings.Repeat("-", 499) + "…",
 	} {

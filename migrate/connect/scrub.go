@@ -336,6 +336,20 @@ func htmlEscape(text string) (string, int) {
 	if end < 0 {
 		return "", 0
 	}
+	name := text[1:end]
+	if number, ok := strings.CutPrefix(name, "#"); ok {
+		// By the number itself: a browser, and html.UnescapeString, read some
+		// numbers as other characters.
+		base := 10
+		if hexadecimal, ok := strings.CutPrefix(strings.ToLower(number), "x"); ok {
+			number, base = hexadecimal, 16
+		}
+		n, err := strconv.ParseUint(number, base, 21)
+		if err != nil {
+			return "", 0
+		}
+		return string(rune(n)), end + 1
+	}
 	plain := html.UnescapeString(text[:end+1])
 	if plain == text[:end+1] {
 		return "", 0

@@ -13,7 +13,7 @@ import (
 )
 
 // planted is a credential with characters that every escape touches.
-const planted = `xoxb-17"&<3/%+\é=zQ9~canary`
+const planted = `xoxb-17"&<3/%+\é=z Q9~canary`
 
 // encodings are the ways in which an endpoint may echo a text.
 var encodings = map[string]func(string) string{
@@ -93,7 +93,7 @@ func TestScrubber_FindsEveryEncoding(t *testing.T) {
 }
 
 func TestScrubber_FindsParts(t *testing.T) {
-	s := NewScrubber(NewSecret("abcdefghijkl"), NewSecret("s3cr3t"), NewSecret("abc"))
+	s := NewScrubber(NewSecret("abcdefghijkl"), NewSecret("s3cr3t"), NewSecret("abc"), NewSecret("pass w0rd ok"), NewSecret("nul\x00and\u0092more"))
 	for text, want := range map[string]string{
 		"":                                   "",
 		"abc":                                "abc",
@@ -107,6 +107,8 @@ func TestScrubber_FindsParts(t *testing.T) {
 		"abcdefgXhijkl":                      "abcdefgXhijkl",
 		"s3cr3 s3cr3t s3cr3ts3cr3t.":         "s3cr3 [redacted] [redacted].",
 		"hex 733363723374, percent %733cr3t": "hex [redacted], percent [redacted]",
+		"pass+w0rd+ok%21":                    "[redacted]%21",
+		"&#110;ul&#0;and&#x92;more":          "[redacted]",
 		"nothing to see":                     "nothing to see",
 	} {
 		if got := s.Clean(text); got != want {
@@ -125,6 +127,10 @@ func TestScrubber_KeepsCharactersWhole(t *testing.T) {
 		if utf8.ValidString(text) && !utf8.ValidString(got) {
 			t.Errorf("%q: got %q, which is not valid UTF-8", text, got)
 		}
+	}
+	// The second byte of © and the first of è belong to the window.
+	if got, want := s.Clean("a©éééèb"), "a[redacted]b"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -108,7 +108,8 @@ func TestAppendBody_FitsTheDocumentedSchema(t *testing.T) {
 }
 
 func TestToken_AppendJSONIsStable(t *testing.T) {
-	full, minimal := fullToken(), minimalToken()
+	full, minimal, odd := fullToken(), minimalToken(), minimalToken()
+	odd.Name = "\"\\/<&>\n\x00\x1f\x7f\u2028é😀"
 	for _, tt := range []struct {
 		token Token
 		want  string
@@ -118,6 +119,8 @@ func TestToken_AppendJSONIsStable(t *testing.T) {
 			`"audience":["a"],"scopes":["chat:write","users:read"],"resources":["r"],"authorizationDetails":[{"type":"x"}],"name":"Ann",` +
 			`"externalSubject":"U1","installation":{"id":"i","name":"I"},"tenant":{"id":"t"},"data":{"bot":{"id":"B1"}}}`},
 		{minimal, `{"accessToken":"access-2","expiresAt":1790000000000,"subject":{"type":"app"},"environment":"preview"}`},
+		{odd, `{"accessToken":"access-2","expiresAt":1790000000000,"subject":{"type":"app"},"environment":"preview","name":"\"\\/<&>` +
+			`\u000a\u0000\u001f` + "\x7f\u2028é😀" + `"}`},
 	} {
 		if got := string(tt.token.AppendJSON([]byte("x"))); got != "x"+tt.want {
 			t.Errorf("got  %s\nwant x%s", got, tt.want)

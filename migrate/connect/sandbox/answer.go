@@ -137,6 +137,7 @@ func (a *answer) verdicts(tokens int, st style) []Verdict {
 	if st.noSubject || st.noSucceeded || st.asText {
 		return list
 	}
+	both := make(map[int]bool) // and whatever it says a third time
 	for _, r := range a.results {
 		if r.foreign {
 			continue
@@ -146,9 +147,12 @@ func (a *answer) verdicts(tokens int, st style) []Verdict {
 			v = Yes
 		}
 		if old := list[r.token]; old != NoVerdict && old != v {
-			v = NoVerdict // it said both
+			both[r.token] = true
 		}
 		list[r.token] = v
+	}
+	for token := range both {
+		list[token] = NoVerdict
 	}
 	return list
 }
