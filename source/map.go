@@ -2,8 +2,10 @@ package source
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"tokenmigrate/migrate/connect"
@@ -236,9 +238,10 @@ func (m *mapper) rest(row *Row) {
 	t.Tenant = m.party(row, fTenant)
 }
 
-// quote makes a value fit for a detail: short, and withheld where it shares 8
-// bytes or more with one of the row's credentials, which a wrong query may have
-// put into another column too.
+// quote makes a value fit for a detail. A wrong query may have put a credential
+// into any column, so a value is told only if it is short and made of what names
+// and times are made of, and withheld where it shares 8 bytes or more with one
+// of the row's credentials; of any other only the length is told.
 func (m *mapper) quote(row *Row, text string) string {
 	secrets := []string{
 		m.text(fAccessToken), m.text(fRefreshToken), m.text(fData), m.text(fAuthorizationDetails),
@@ -249,7 +252,18 @@ func (m *mapper) quote(row *Row, text string) string {
 			return "(withheld, it resembles a credential of the row)"
 		}
 	}
-	return shorten(text)
+	if len(text) > maxQuoted || strings.ContainsFunc(text, notPlain) {
+		return fmt.Sprintf("(a text of %d characters)", utf8.RuneCountInString(text))
+	}
+	return strconv.Quote(text)
+}
+
+// maxQuoted is the longest value that a detail tells: names and times are
+// shorter, nearly all credentials are longer.
+const maxQuoted = 24
+
+func notPlain(c rune) bool {
+	return !(c == ' ' || unicode.IsLetter(c) || unicode.IsDigit(c) || strings.ContainsRune("_-.:/+,", c))
 }
 
 // shares reports whether a and b have 8 bytes in a row in common, or are equal.

@@ -250,4 +250,5 @@ type RunCounts struct {
 	Connectors []Connector      `json:"connectors"`
 	Calls      Calls            `json:"calls"`
 	Remaining  Remaining        `json:"remaining"`
+	StoppedBy  string           `json:"stoppedBy,omitempty"` // once it has ended
 }
