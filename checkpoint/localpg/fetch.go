@@ -131,6 +131,7 @@ func (f *fetcher) unpack(home string) error {
 	server := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
 		Version(fetchVersion).BinaryRepositoryURL(f.from).CachePath(work).BinariesPath(fresh).
 		RuntimePath(filepath.Join(work, "runtime")).Encoding("none-only-unpack").Logger(io.Discard))
+	defer removeLogs(time.Now())
 	switch err := server.Start(); {
 	case err == nil:
 		if err := server.Stop(); err != nil {
@@ -146,6 +147,18 @@ func (f *fetcher) unpack(home string) error {
 		return err
 	}
 	return os.Rename(fresh, home)
+}
+
+// removeLogs removes the empty files that the library has made in the temporary
+// folder since a moment, and leaves there.
+func removeLogs(since time.Time) {
+	logs, _ := filepath.Glob(filepath.Join(os.TempDir(), "embedded_postgres_log*"))
+	for _, path := range logs {
+		info, err := os.Stat(path)
+		if err == nil && info.Size() == 0 && !info.ModTime().Before(since.Add(-time.Second)) {
+			_ = os.Remove(path)
+		}
+	}
 }
 
 // openToAll lets every user read what an umask may have closed: as root, the
