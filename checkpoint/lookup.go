@@ -15,6 +15,7 @@ type Prior struct {
 	Outcome     Outcome
 	Reason      string
 	Detail      string
+	Succeeded   *bool // the endpoint's answer when it was sent last; nil: it gave none
 	Attempts    int
 	Fingerprint Hash // of what was sent last; zero: nothing was
 	Imported    Hash // of what was imported last; zero: nothing was
@@ -31,13 +32,13 @@ func (s *Store) Lookup(ctx context.Context, migration int64, keys []string, iden
 	owners := make(map[Hash][]string)
 	var q pgx.Batch
 	q.Queue(s.in(`
-		SELECT key, coalesce(connector, ''), coalesce(environment, ''), outcome, coalesce(reason, ''), coalesce(detail, ''), attempts, fingerprint, imported_fingerprint, coalesce(run_id, 0)
+		SELECT key, coalesce(connector, ''), coalesce(environment, ''), outcome, coalesce(reason, ''), coalesce(detail, ''), succeeded, attempts, fingerprint, imported_fingerprint, coalesce(run_id, 0)
 		FROM {schema}.tokens WHERE migration_id = $1 AND key = ANY($2::text[])`), migration, keys).
 		Query(func(rows pgx.Rows) error {
 			var key string
 			var p Prior
 			var fingerprint, imported []byte
-			_, err := pgx.ForEachRow(rows, []any{&key, &p.Connector, &p.Environment, (*string)(&p.Outcome), &p.Reason, &p.Detail, &p.Attempts, &fingerprint, &imported, &p.RunID}, func() error {
+			_, err := pgx.ForEachRow(rows, []any{&key, &p.Connector, &p.Environment, (*string)(&p.Outcome), &p.Reason, &p.Detail, &p.Succeeded, &p.Attempts, &fingerprint, &imported, &p.RunID}, func() error {
 				p.Fingerprint, p.Imported = Hash{}, Hash{}
 				copy(p.Fingerprint[:], fingerprint)
 				copy(p.Imported[:], imported)

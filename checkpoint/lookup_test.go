@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 )
@@ -21,12 +22,12 @@ func TestLookup_TellsWhatIsKnown(t *testing.T) {
 		[]string{"a", "b", "l", "absent", "elsewhere", "a"}, []Hash{hash("ia"), hash("ib"), hash("absent"), hash("ielsewhere"), {}})
 	must(t, err)
 	want := map[string]Prior{
-		"a": {Outcome: Failed, Reason: "rejected", Detail: "no", Attempts: 2, Fingerprint: hash("new"), Imported: hash("fa"), RunID: b.run},
-		"b": {Outcome: Failed, Reason: "refused", Detail: "no", Attempts: 1, Fingerprint: hash("fb"), RunID: b.run},
+		"a": {Connector: "slack/acme", Environment: "production", Succeeded: new(false), Outcome: Failed, Reason: "rejected", Detail: "no", Attempts: 2, Fingerprint: hash("new"), Imported: hash("fa"), RunID: b.run},
+		"b": {Connector: "slack/acme", Environment: "production", Succeeded: new(false), Outcome: Failed, Reason: "refused", Detail: "no", Attempts: 1, Fingerprint: hash("fb"), RunID: b.run},
 		"l": {Outcome: Invalid, Reason: "missing_subject", Detail: "why", RunID: b.run},
 	}
-	if fmt.Sprint(priors) != fmt.Sprint(want) {
-		t.Errorf("priors: got %v, want %v", priors, want)
+	if !reflect.DeepEqual(priors, want) {
+		t.Errorf("priors: got %+v, want %+v", priors, want)
 	}
 	if got, want := fmt.Sprint(owners), fmt.Sprint(map[Hash][]string{hash("ia"): {"a"}, hash("ib"): {"b"}}); got != want {
 		t.Errorf("owners: got %v, want %v", got, want)

@@ -90,7 +90,10 @@ func (m *Migrator) dryRun(ctx context.Context, r *report.Report) error {
 	}
 	c := r.Counts
 	c.Pending = 0 // these would be sent
-	return notImported(c, &m.o.Policy)
+	if err := notImported(c, &m.o.Policy); err != nil {
+		return fmt.Errorf("a run would end so: %w", err)
+	}
+	return nil
 }
 
 // foresee walks over the source as a run would.

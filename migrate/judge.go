@@ -113,6 +113,7 @@ func (j *judge) rows(ctx context.Context, rows []source.Row) ([]ruling, error) {
 	rulings := make([]ruling, len(rows))
 	for i := range rows {
 		prior, known := priors[keys[i]]
+		sent := recall(prior)
 		r := &rulings[i]
 		r.key = keys[i]
 		r.place = place{Connector: rows[i].Connector, Environment: rows[i].Token.Environment}
@@ -124,14 +125,14 @@ func (j *judge) rows(ctx context.Context, rows []source.Row) ([]ruling, error) {
 				owner, taken = owners[items[i].identity]
 			}
 			r.ended, r.detail = rule(facts{
-				item: items[i], prior: prior, known: known, run: j.run, retryFailed: j.retryFailed,
+				item: items[i], prior: sent, known: known, run: j.run, retryFailed: j.retryFailed,
 				owner: owner, owned: taken && owner != keys[i], maxBytes: j.maxBytes, now: now,
 			}, &j.policy)
 		}
 		if r.ended.outcome == pending {
 			r.item = items[i]
 			r.item.standing = r.ended
-			r.item.sent = prior.Outcome == checkpoint.Unknown || prior.Reason == reasonUnavailable
+			r.item.sent = sent.Outcome == checkpoint.Unknown || sent.Reason == reasonUnavailable
 			j.claims.claim(r.item.identity, r.key)
 			claimed[r.item.identity] = r.key
 		} else {
@@ -233,6 +234,26 @@ type facts struct {
 	now         time.Time
 }
 
+// recall returns what is known of a token whose row was left out after it was
+// sent: how it ended when it was sent still holds for the same content. Without
+// an answer on record that is in doubt, though it may have been rejected.
+func recall(p checkpoint.Prior) checkpoint.Prior {
+	if p.Outcome != checkpoint.Invalid && p.Outcome != checkpoint.Skipped || p.Fingerprint == (checkpoint.Hash{}) {
+		return p
+	}
+	switch {
+	case p.Succeeded == nil:
+		p.Outcome, p.Reason = checkpoint.Unknown, reasonInDoubt
+		p.Detail = "it was sent before its row was left out for a while, and no answer to that is on record"
+	case !*p.Succeeded:
+		p.Outcome, p.Reason, p.Detail = checkpoint.Failed, reasonRefused, refusedDetail
+	}
+	return p
+}
+
+// refusedDetail is what the endpoint says of a token that it refuses.
+const refusedDetail = "the endpoint answered succeeded: false"
+
 // rule decides what becomes of a row that maps to a token. A standing of
 // pending means: send it. What was imported and is unchanged comes first,
 // since a positive answer settles a token whatever has become of its expiry.
@@ -324,8 +345,6 @@ func needsRecord(r *ruling, prior checkpoint.Prior, known bool) bool {
 	switch r.ended.outcome {
 	case checkpoint.Imported, unchanged:
 		return prior.Outcome != checkpoint.Imported
-	case checkpoint.Failed, checkpoint.Unknown:
-		return false // it stands there
 	}
 	return !known || prior.Outcome != r.ended.outcome || prior.Reason != r.ended.reason || prior.Detail != r.detail
 }

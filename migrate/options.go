@@ -81,7 +81,7 @@ const (
 // *pgerr.Error, a *source.ConfigError, or are unexpected.
 var (
 	// ErrNotImported: finished, and more tokens than max_failed are not imported.
-	ErrNotImported = errors.New("finished, but not every token is imported")
+	ErrNotImported = errors.New("not every token is imported")
 	// ErrRefused: the endpoint refuses the credential, every connector, or too
 	// much at once; trying again is useless.
 	ErrRefused = errors.New("the endpoint refuses")

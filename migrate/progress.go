@@ -109,9 +109,6 @@ const (
 func (p *pass) close(r *report.Report, err error) {
 	code := p.o.ExitCode(err)
 	r.ExitCode = &code
-	if errors.Is(err, ErrUnavailable) && away(err) {
-		return // the database has just been waited for in vain
-	}
 	fail := func(what string, err error) {
 		if err != nil {
 			p.log.Warn().Err(err).Msg(what)
@@ -119,10 +116,18 @@ func (p *pass) close(r *report.Report, err error) {
 	}
 	counts, cerr := p.ledger.json(r.Remaining, r.StoppedBy)
 	fail("the counts could not be written", cerr)
+	gone := false
 	p.within(closing, func(ctx context.Context) {
-		fail("the end of the run could not be written", p.store.FinishRun(ctx, p.run, code, counts, r.Error))
+		err := p.store.FinishRun(ctx, p.run, code, counts, r.Error)
+		fail("the end of the run could not be written", err)
+		if gone = away(err); gone {
+			return // it is the checkpoint that stayed away, not the source: the rest would wait in vain, too
+		}
 		fail("the lease could not be released; it lapses by itself", p.store.Release(ctx, p.tenure.lease))
 	})
+	if gone {
+		return
+	}
 	p.within(counting, func(ctx context.Context) {
 		totals, err := p.store.Totals(ctx, p.migration.ID)
 		fail("the totals could not be counted; the report has none", err)

@@ -242,7 +242,7 @@ func (p *pass) recordAnswer(c *chunk, id uuid.UUID, m matching) ([]*chunk, error
 			e.Outcome = checkpoint.Imported
 		default:
 			e.Outcome, e.Reason = checkpoint.Failed, reasonRefused
-			e.Detail = "the endpoint answered succeeded: false"
+			e.Detail = refusedDetail
 		}
 		endings[i] = e
 		if m.succeeded[i] != nil {

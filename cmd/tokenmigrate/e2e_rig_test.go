@@ -381,6 +381,16 @@ func (r *rig) untilCalls(n int) {
 	r.until(fmt.Sprintf("the endpoint has seen %d calls", n), func() bool { return r.endpoint.Summary().Calls >= n })
 }
 
+// credentialFile writes a credential to a file and returns its path.
+func (r *rig) credentialFile(text string) string {
+	r.Helper()
+	path := filepath.Join(r.folder, "credential")
+	if err := os.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
+		r.Fatal(err)
+	}
+	return path
+}
+
 // asRole returns a URL with another role and password.
 func asRole(base, role, password string) string {
 	u, err := url.Parse(base)

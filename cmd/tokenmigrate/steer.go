@@ -56,7 +56,10 @@ the configuration.`,
 				if rpm == 0 {
 					said = "as configured"
 				}
-				_, err = fmt.Fprintf(a.stdout, "pace of %s: %s; workers follow within 5 seconds\n", destination, said)
+				if rpm > publishedLimit {
+					fmt.Fprintf(a.stderr, "tokenmigrate: %s is above %d, the writes a minute that Connect publishes for a whole team, production included\n", args[0], publishedLimit)
+				}
+				_, err = fmt.Fprintf(a.stdout, "pace of %s: %s, for running and later workers; they follow within 5 seconds\n", destination, said)
 				return err
 			})
 		},
