@@ -60,6 +60,9 @@ func newPace(requestsPerMinute float64, waited func(string, float64)) *pace {
 // database that the budget is shared through.
 func (p *pace) permit(ctx context.Context) error {
 	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := p.timed("paused", func() error { return p.unpaused(ctx) }); err != nil {
 			return err
 		}
@@ -70,7 +73,7 @@ func (p *pace) permit(ctx context.Context) error {
 		left, paused := p.resume.Sub(p.now()), p.paused
 		p.mu.Unlock()
 		if left <= 0 && !paused {
-			return nil
+			return ctx.Err() // at a high pace nothing has waited, nor looked at ctx
 		}
 		if err := p.timed("throttled", func() error { return sleep(ctx, left) }); err != nil {
 			return err
