@@ -181,16 +181,5 @@ func (p *pass) takeBack(ctx context.Context, open *chunker, chunks chan<- *chunk
 		p.note(e, &rulings[i], p.doubts.passed[rulings[i].key], was)
 		delete(p.doubts.passed, rulings[i].key)
 	}
-	if err := p.recorder.submit(e); err != nil {
-		return err
-	}
-	for i := range rulings {
-		if rulings[i].item == nil {
-			continue
-		}
-		if err := p.join(ctx, open, chunks, rulings[i].item, readAt); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.joinAll(ctx, open, chunks, e, rulings, readAt)
 }

@@ -104,20 +104,12 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 	told := time.Now()
 	var after source.Cursor
 	for end := false; !end; {
-		var page source.Page
-		err := p.wait.database(ctx, "source database", func() (err error) {
-			page, err = p.src.Page(ctx, after)
-			return err
-		})
+		page, err := p.page(ctx, after)
 		if err != nil {
 			return err
 		}
 		after, end = page.Next, page.End
-		var rulings []ruling
-		err = p.wait.database(ctx, "database", func() (err error) {
-			rulings, err = p.judge.rows(ctx, page.Rows)
-			return err
-		})
+		rulings, err := p.judgeRows(ctx, page.Rows)
 		if err != nil {
 			return err
 		}

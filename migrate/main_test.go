@@ -2,9 +2,11 @@ package migrate
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"testing"
@@ -21,6 +23,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Tests that take long mostly wait, for a pace or a database; a few more of
+	// them than a small machine has processors may do so at once.
+	flag.Parse()
+	if n := flag.Lookup("test.parallel"); n.Value.String() == n.DefValue && runtime.GOMAXPROCS(0) < 4 {
+		_ = flag.Set("test.parallel", "4")
+	}
 	os.Exit(localpg.Main(m.Run, func() error { return goleak.Find() }))
 }
 

@@ -22,7 +22,7 @@ import (
 
 const (
 	modelMaxBytes = 6000 // of any chunk; oversized tokens are larger
-	modelAtOnce   = 8
+	modelAtOnce   = 6
 	modelTimeout  = 4 * time.Minute // of one model
 )
 
@@ -33,7 +33,7 @@ const (
 //	TOKENMIGRATE_MODEL_RUNS=500 TOKENMIGRATE_MODEL_SEED=1 go test -run TestModel -timeout 2h ./migrate
 func TestModel(t *testing.T) {
 	t.Parallel()
-	runs, first := modelNumber(t, "TOKENMIGRATE_MODEL_RUNS", 8), modelNumber(t, "TOKENMIGRATE_MODEL_SEED", 1)
+	runs, first := modelNumber(t, "TOKENMIGRATE_MODEL_RUNS", 16), modelNumber(t, "TOKENMIGRATE_MODEL_SEED", 1)
 	url := localpg.Shared(t).URL
 	var g errgroup.Group
 	g.SetLimit(modelAtOnce)
@@ -198,8 +198,8 @@ func (m *model) disturbed(ctx context.Context, rows int) error {
 	changes := m.rnd.IntN(3) * m.rnd.IntN(20)
 	stopChanging := m.changing(ctx, changes)
 	r, err := m.worker.run(drain, cut)
-	if cerr := stopChanging(); cerr != nil {
-		return cerr
+	if cerr := stopChanging(); cerr != nil || r == nil {
+		return errors.Join(cerr, err)
 	}
 	m.notef("it ended with %v; read %+v, calls %+v", err, r.Counts, r.Calls)
 	m.end.wait()
@@ -307,6 +307,9 @@ func (m *model) quiet(ctx context.Context, rows int) error {
 	}
 	m.notef("last run: chunks of %d tokens and %d bytes, %d a page, %d senders, %d passes", o.ChunkTokens, o.ChunkBytes, m.worker.source.PageSize, o.Concurrency, o.Policy.Passes)
 	r, err := m.worker.run(ctx, ctx)
+	if r == nil {
+		return err
+	}
 	m.notef("it ended with %v; read %+v, calls %+v", err, r.Counts, r.Calls)
 	m.end.wait()
 	if cerr := m.check.run(ctx, r, err, true, false); cerr != nil {

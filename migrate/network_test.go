@@ -297,6 +297,8 @@ func TestNetwork_CutAtRandom(t *testing.T) {
 	w := newNetwork(t, 400, sandbox.Options{Latency: 20 * time.Millisecond, Jitter: 20 * time.Millisecond})
 	w.o.MaxAttempts = 20
 	rnd := rand.New(rand.NewPCG(7, 7))
+	wait := w.start()
+	w.reached(1) // at its start nothing is waited for
 	ctx, stop := context.WithCancel(t.Context())
 	cutting := make(chan struct{})
 	go func() {
@@ -313,7 +315,7 @@ func TestNetwork_CutAtRandom(t *testing.T) {
 			}
 		}
 	}()
-	r, err := w.start()()
+	r, err := wait()
 	stop()
 	<-cutting
 	w.wantAllImported(r, err)

@@ -1,0 +1,68 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"tokenmigrate/checkpoint"
+	"tokenmigrate/checkpoint/pgerr"
+	"tokenmigrate/migrate/report"
+)
+
+// judgeEnd is the verdict over a run whose walks are done, or that reached its
+// limit, which leaves tokens pending on purpose.
+func (p *pass) judgeEnd(limited bool) error {
+	tally, _ := p.ledger.current()
+	p.mu.Lock()
+	var said []string
+	all := true
+	for at, c := range tally.Connectors {
+		if words, ok := p.stopped[at.Connector]; ok {
+			said = append(said, at.Connector+": "+words)
+		} else if c.Imported+c.Unchanged+c.Failed+c.Unknown+c.Pending > 0 {
+			all = false
+		}
+	}
+	p.mu.Unlock()
+	if all && len(said) > 0 {
+		slices.Sort(said)
+		return fmt.Errorf("%w every connector: %s", ErrRefused, strings.Join(slices.Compact(said), "; "))
+	}
+	if limited {
+		return nil
+	}
+	return notImported(tally.Counts(), &p.o.Policy)
+}
+
+// notImported compares what is not imported with what the policy allows.
+func notImported(c report.Counts, policy *Policy) error {
+	bad, allowed := c.NotImported(), policy.MaxFailed(c.Read)
+	if bad <= allowed {
+		return nil
+	}
+	return fmt.Errorf("%w: %d of %d rows (%d failed, %d invalid, %d unknown, %d pending), policy.max_failed allows %d",
+		ErrNotImported, bad, c.Read, c.Failed, c.Invalid, c.Unknown, c.Pending, allowed)
+}
+
+// stopError gives errors their final form: after a signal nothing but "stopped"
+// is true, whatever else happened.
+func stopError(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return ErrStopped
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", ErrStopped, err)
+	case errors.Is(err, checkpoint.ErrLeaseLost):
+		return fmt.Errorf("%w: %w", ErrHeld, err)
+	case errors.Is(err, checkpoint.ErrNewerSchema):
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	case pgerr.ClassOf(err) == pgerr.Again && !errors.Is(err, ErrUnavailable):
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}

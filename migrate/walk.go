@@ -1,0 +1,220 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"tokenmigrate/checkpoint"
+	"tokenmigrate/source"
+)
+
+// walks goes over the source until a walk sends nothing, at most as often as
+// the policy allows.
+func (p *pass) walks(ctx context.Context) error {
+	if total, err := p.src.Estimate(ctx); err == nil {
+		p.total.Store(total)
+	} else {
+		p.log.Warn().Err(err).Msg("the number of rows cannot be estimated")
+	}
+	if err := p.shareBudget(ctx); err != nil {
+		return err
+	}
+	if err := p.loadDoubts(ctx); err != nil {
+		return err
+	}
+	for n := 1; n <= p.o.Policy.Passes; n++ {
+		p.walkNo.Store(int32(n))
+		if err := p.walk(ctx); err != nil {
+			return err
+		}
+		if p.handed.Load() == 0 {
+			break
+		}
+	}
+	return nil
+}
+
+// walk reads the source once from its beginning to its end, and sends what has
+// to be sent.
+func (p *pass) walk(ctx context.Context) error {
+	p.rows.Store(0)
+	p.read.Store(0)
+	p.handed.Store(0)
+	if err := p.wait.database(ctx, "source database", func() error { return p.src.Check(ctx) }); err != nil {
+		return err
+	}
+	// Without a buffer: a chunk that waits for a sender waits in the reader,
+	// which then reads no further, so that rows are young when they are sent.
+	chunks := make(chan *chunk)
+	g, ctx := errgroup.WithContext(ctx)
+	for range p.o.Concurrency {
+		g.Go(func() error { return p.send(ctx, chunks) })
+	}
+	var end error
+	g.Go(func() error {
+		defer close(chunks)
+		end = p.feed(ctx, chunks)
+		if errors.Is(end, errLimit) {
+			return nil
+		}
+		return end
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	// Pages are handed to the recorder without waiting for it.
+	if err := p.recorder.flush(); err != nil {
+		return err
+	}
+	if err := p.ledger.endWalk(p.rows.Load(), end == nil); err != nil {
+		return err
+	}
+	return end
+}
+
+// feed reads pages, judges their rows and hands full chunks to the senders; at
+// the end of the source also those that are not full.
+func (p *pass) feed(ctx context.Context, chunks chan<- *chunk) error {
+	open := newChunker(p.ceiling(), p.o.ChunkBytes)
+	var after source.Cursor
+	for end := false; !end; {
+		if err := p.settleDoubts(ctx, open, chunks, false); err != nil {
+			return err
+		}
+		page, err := p.page(ctx, after)
+		if err != nil {
+			return err
+		}
+		after, end = page.Next, page.End
+		if err := p.feedRows(ctx, open, chunks, page.Rows, page.ReadAt); err != nil {
+			return err
+		}
+		p.read.Add(int64(len(page.Rows)))
+		p.log.Debug().Int("rows", len(page.Rows)).Int64("read", p.read.Load()).Msg("page")
+	}
+	if err := p.settleDoubts(ctx, open, chunks, true); err != nil {
+		return err
+	}
+	return p.handOver(ctx, chunks, open.flush()...)
+}
+
+// feedRows judges rows, has their endings recorded and hands over the chunks
+// that become full.
+func (p *pass) feedRows(ctx context.Context, open *chunker, chunks chan<- *chunk, rows []source.Row, readAt time.Time) error {
+	rows, e := p.setDoubtsAside(rows)
+	rulings, err := p.judgeRows(ctx, rows)
+	if err != nil {
+		return err
+	}
+	for i := range rulings {
+		p.note(e, &rulings[i], rulings[i].place, standing{})
+	}
+	p.rows.Add(int64(len(rulings)))
+	return p.joinAll(ctx, open, chunks, e, rulings, readAt)
+}
+
+// joinAll hands the entry that counts rulings to the recorder, and then their
+// items to the open chunks.
+func (p *pass) joinAll(ctx context.Context, open *chunker, chunks chan<- *chunk, e *entry, rulings []ruling, readAt time.Time) error {
+	if err := p.recorder.submit(e); err != nil {
+		return err
+	}
+	for i := range rulings {
+		if rulings[i].item == nil {
+			continue
+		}
+		if err := p.join(ctx, open, chunks, rulings[i].item, readAt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// join puts an item into its open chunk, and ends the walk when that fills the
+// limit.
+func (p *pass) join(ctx context.Context, open *chunker, chunks chan<- *chunk, it *item, readAt time.Time) error {
+	open.maxTokens = p.ceiling()
+	p.handed.Add(1)
+	p.admitted++
+	if full := open.add(it, readAt); full != nil {
+		if err := p.handOver(ctx, chunks, full); err != nil {
+			return err
+		}
+	}
+	if p.o.Limit > 0 && p.admitted >= p.o.Limit {
+		if err := p.handOver(ctx, chunks, open.flush()...); err != nil {
+			return err
+		}
+		return errLimit
+	}
+	return nil
+}
+
+// note adds a ruling to an entry: the row's move, and its ending if the
+// checkpoint does not know it.
+func (p *pass) note(e *entry, r *ruling, from place, was standing) {
+	switch {
+	case was == standing{}:
+		e.moves = append(e.moves, move{r.place, standing{}, r.ended})
+	default: // counted already, perhaps elsewhere
+		e.moves = append(e.moves, move{from, was, standing{}}, move{r.place, standing{}, r.ended})
+	}
+	if r.record {
+		local := r.local()
+		if local.Outcome == unchanged {
+			local.Outcome = checkpoint.Imported
+		}
+		e.locals = append(e.locals, local)
+	}
+	if r.item == nil {
+		p.log.Trace().Str("key", r.key).Str("outcome", string(r.ended.outcome)).Str("reason", r.ended.reason).Msg("row")
+	}
+}
+
+func (p *pass) handOver(ctx context.Context, chunks chan<- *chunk, full ...*chunk) error {
+	for _, c := range full {
+		select {
+		case chunks <- c:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// judgeRows judges rows, which may have been read again, in their order.
+func (p *pass) judgeRows(ctx context.Context, rows []source.Row) (rulings []ruling, err error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	err = p.wait.database(ctx, "database", func() (err error) {
+		rulings, err = p.judge.rows(ctx, rows)
+		return err
+	})
+	return rulings, err
+}
+
+// page reads the page behind after.
+func (p *pass) page(ctx context.Context, after source.Cursor) (page source.Page, err error) {
+	err = p.wait.database(ctx, "source database", func() (err error) {
+		page, err = p.src.Page(ctx, after)
+		return err
+	})
+	return page, err
+}
+
+// rowsByKey reads rows as they are now.
+func (p *pass) rowsByKey(ctx context.Context, keys []string) (map[string]source.Row, error) {
+	out := make(map[string]source.Row, len(keys))
+	err := p.wait.database(ctx, "source database", func() error {
+		rows, err := p.rereads.Rows(ctx, keys)
+		for _, row := range rows {
+			out[row.Key] = row
+		}
+		return err
+	})
+	return out, err
+}
