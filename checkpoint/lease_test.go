@@ -146,3 +146,68 @@ func TestAcquire_OneOfManyWins(t *testing.T) {
 	}
 	equal(t, "epochs", lines(t, s, `SELECT epoch::text FROM {schema}.leases`), "10")
 }
+
+// A lease that is about to change hands, in a transaction that has locked it and
+// not committed yet, is waited for: nobody acts on what it was before.
+func TestLease_ChangingHandsIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		act  func(b *bench) error // with the lease that is being taken
+	}{
+		{"acquire", func(b *bench) error {
+			_, err := b.Acquire(b.Context(), b.lease.Migration, 0, 1, "third", nil)
+			var held *HeldError
+			if !errors.As(err, &held) || held.Holder != "second" {
+				return fmt.Errorf("got %v, want that second holds it", err)
+			}
+			return nil
+		}},
+		{"record an intent", func(b *bench) error {
+			out, err := b.Record(b.Context(), b.lease, b.run, Batch{Intents: []Intent{intent(imported("a"))}})
+			if err != nil || !out.LeaseLost {
+				return fmt.Errorf("got %+v, %v, want LeaseLost", out, err)
+			}
+			return nil
+		}},
+		{"record a local", func(b *bench) error {
+			out, err := b.Record(b.Context(), b.lease, b.run, Batch{Locals: []Local{{Key: "a", Outcome: Skipped, Reason: "expired"}}})
+			if err != nil || !out.LeaseLost {
+				return fmt.Errorf("got %+v, %v, want LeaseLost", out, err)
+			}
+			return nil
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			lapse(t, b.Store)
+			tx, err := b.pool.Begin(t.Context())
+			must(t, err)
+			defer func() { _ = tx.Rollback(context.Background()) }()
+			if _, err := tx.Exec(t.Context(), b.in(`SELECT FROM {schema}.leases FOR UPDATE`)); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() { done <- c.act(b) }()
+			for waits := false; !waits; {
+				must(t, b.pool.QueryRow(t.Context(), `
+					SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')
+					FROM pg_sleep(0.01)`).Scan(&waits))
+				select {
+				case err := <-done:
+					t.Fatalf("it did not wait: %v", err)
+				default:
+				}
+			}
+			if _, err := tx.Exec(t.Context(), b.in(`UPDATE {schema}.leases SET holder = 'second', epoch = epoch + 1, expires_at = now() + interval '30s'`)); err != nil {
+				t.Fatal(err)
+			}
+			must(t, tx.Commit(t.Context()))
+			must(t, <-done)
+			equal(t, "holder", lines(t, b.Store, `SELECT holder FROM {schema}.leases`), "second")
+			equal(t, "outcomes", b.tokens())
+			equal(t, "intents", b.standing())
+		})
+	}
+}

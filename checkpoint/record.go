@@ -248,7 +248,7 @@ func (s *Store) queueLocals(q *pgx.Batch, l Lease, run int64, locals []Local, ou
 		FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
 			AS o (key, connector, environment, outcome, reason, detail)
 		WHERE EXISTS (SELECT FROM {schema}.leases
-			WHERE migration_id = $1 AND shard = $9 AND holder = $10 AND epoch = $11 FOR SHARE)
+			WHERE migration_id = $1 AND shard = $9 AND holder = $10 AND epoch = $11 FOR KEY SHARE)
 		ON CONFLICT (migration_id, key) DO UPDATE SET
 			connector = excluded.connector, environment = excluded.environment,
 			outcome = excluded.outcome, reason = excluded.reason, detail = excluded.detail,
@@ -277,7 +277,7 @@ func (s *Store) queueIntent(q *pgx.Batch, l Lease, run int64, in Intent, out *Re
 		INSERT INTO {schema}.calls
 			(id, migration_id, shard, run_id, connector, environments, keys, fingerprints, identities, started_at, settle_after)
 		SELECT $1, migration_id, shard, $6, $7, $8, $9, $10, $11, clock_timestamp(), clock_timestamp() + $12::bigint * interval '1 microsecond'
-		FROM {schema}.leases WHERE migration_id = $2 AND shard = $3 AND holder = $4 AND epoch = $5 FOR SHARE
+		FROM {schema}.leases WHERE migration_id = $2 AND shard = $3 AND holder = $4 AND epoch = $5 FOR KEY SHARE
 		ON CONFLICT (id) DO UPDATE SET started_at = excluded.started_at, settle_after = excluded.settle_after
 		RETURNING true`),
 		in.ID, l.Migration, l.Shard, l.Holder, l.Epoch, run, in.Connector, environments, keys, fingerprints, identities, in.Settle.Microseconds()).

@@ -107,6 +107,25 @@ func TestSettle_OnlyWhatIsDue(t *testing.T) {
 	}
 }
 
+// What a later call has told of a token stands, and a token of two calls in
+// doubt is settled once.
+func TestSettle_TokensOfSeveralCalls(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	first, second := intent(imported("a"), imported("b")), intent(imported("b"), imported("c"))
+	first.Settle, second.Settle = 0, 0
+	b.record(Batch{Intents: []Intent{first}})
+	b.record(Batch{Intents: []Intent{second}})
+	b.call(imported("a"))
+	next := b.takeOver("second")
+	if got, err := next.Settle(t.Context(), next.lease, next.run, []uuid.UUID{first.ID, second.ID}); err != nil || len(got) != 2 {
+		t.Fatalf("got %v, %v, want both", got, err)
+	}
+	equal(t, "outcomes", lines(t, b.Store, `SELECT concat_ws(' ', key, outcome, attempts) FROM {schema}.tokens ORDER BY key`),
+		"a imported 1", "b unknown 1", "c unknown 1")
+	equal(t, "intents", b.standing())
+}
+
 // A late worker records its answer while the next one settles the call: one of
 // them wins, for the whole call, and the loser is told.
 func TestSettle_AndRecordOfTheSameCall(t *testing.T) {
