@@ -193,6 +193,30 @@ func TestNetwork_LostCommitAnswersCountOnce(t *testing.T) {
 	}
 }
 
+// The intent is there for everybody to see before the call is made, and until its
+// outcomes are.
+func TestNetwork_IntentStandsAroundTheCall(t *testing.T) {
+	t.Parallel()
+	w := newNetwork(t, 30, sandbox.Options{})
+	w.o.Concurrency = 1
+	want := map[string]string{"before_intent": "0", "after_intent": "1", "after_call": "1", "before_record": "1", "after_record": "0"}
+	steps := map[string]int{}
+	w.o.Step = func(name string, _ int) { // the one sender's goroutine
+		steps[name]++
+		got, err := query(t.Context(), w.db, pgx.RowTo[string], `SELECT count(*)::text FROM tokenmigrate.calls`)
+		if err != nil || got[0] != want[name] {
+			t.Errorf("%s: got %q intents (%v), want %s", name, got, err, want[name])
+		}
+	}
+	r, err := w.start()()
+	w.wantOnce(r, err)
+	for name := range want {
+		if steps[name] != 3 {
+			t.Errorf("%s: got %d times, want once a call, of 3", name, steps[name])
+		}
+	}
+}
+
 func TestNetwork_NoCallWhileOutcomesCannotBeRecorded(t *testing.T) {
 	t.Parallel()
 	const away, inFlight = 3 * time.Second, 300 * time.Millisecond

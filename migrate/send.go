@@ -225,7 +225,10 @@ func (p *pass) endAll(c *chunk, id uuid.UUID, outcome checkpoint.Outcome, reason
 }
 
 // recordAnswer records what an answer says of each token. Those that it did not
-// name are sent once more.
+// name are sent once more, and again as long as every further answer names some
+// of them: so an endpoint that answers for only a part of each call is done with
+// in time, and a token that stays unmatched stood in an answer that told nothing
+// new.
 func (p *pass) recordAnswer(c *chunk, id uuid.UUID, m matching) ([]*chunk, error) {
 	endings := make([]checkpoint.Ending, len(c.items))
 	var unnamed []*item
@@ -254,14 +257,14 @@ func (p *pass) recordAnswer(c *chunk, id uuid.UUID, m matching) ([]*chunk, error
 	if open {
 		return nil, p.tooMuchRefused(c.connector)
 	}
-	if len(unnamed) == 0 || c.unmatched {
+	if len(unnamed) == 0 || c.unmatched && m.named == 0 {
 		return nil, nil
 	}
 	groups := apart(unnamed)
 	if m.named == 0 && len(groups) == 1 && len(c.items) > 1 {
 		return nil, fmt.Errorf("%w: the answer to a call of %d tokens named none of them, so that no outcome can be told; the tokens of this call are unknown (unmatched)", ErrRefused, len(c.items))
 	}
-	p.log.Warn().Str("connector", c.connector).Int("tokens", len(unnamed)).Msg("the answer did not name every token; sending the others once more")
+	p.log.Warn().Str("connector", c.connector).Int("tokens", len(unnamed)).Msg("the answer did not name every token; sending the others again")
 	var rest []*chunk
 	for _, group := range groups {
 		again := c.with(group)

@@ -145,6 +145,9 @@ func runCrashCase(t *testing.T, c crashCase) {
 		r.checkRecorded()
 	}
 	r.checkRun(c, stood)
+	if c.crashes[0].sure { // the random cases look at what comes after, too
+		return
+	}
 	before := r.endpoint.Summary().Calls
 	again := r.must(0, "run")
 	again.checkCounts(report.Counts{Unchanged: crashRows})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -122,7 +123,7 @@ func (r *rig) accounts() map[string]account {
 	out := map[string]account{}
 	for _, a := range list {
 		if a.Connector == "" {
-			a.Connector = "slack/acme"
+			a.Connector = r.conf["destination.connector"]
 		}
 		out[a.Key] = a
 	}
@@ -194,7 +195,7 @@ func (r *rig) checkArrived(want func(account) string) {
 	}
 	known := map[sandbox.Identity]bool{}
 	for key, a := range r.accounts() {
-		id := sandbox.Identity{Connector: a.Connector, Environment: "production", Subject: sandbox.Subject{Type: "user", ID: a.Subject}}
+		id := sandbox.Identity{Connector: a.Connector, Environment: cmp.Or(r.conf["destination.environment"], "production"), Subject: sandbox.Subject{Type: "user", ID: a.Subject}}
 		got, there := tokens[key]
 		delete(tokens, key)
 		if ending := want(a); ending != "" {

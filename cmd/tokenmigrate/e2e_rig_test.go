@@ -297,27 +297,23 @@ func (p *process) kill() {
 // wait returns the exit code, -1 where a signal ended the process.
 func (p *process) wait() int {
 	p.rig.Helper()
-	limit := time.NewTimer(processLimit)
+	return p.within(processLimit)
+}
+
+// within is wait for a process that has to end in less than d. One that does not
+// fails the test, and says where it hangs.
+func (p *process) within(d time.Duration) int {
+	p.rig.Helper()
+	limit := time.NewTimer(d)
 	defer limit.Stop()
 	select {
 	case <-p.ended:
 	case <-limit.C:
-		p.signal(syscall.SIGQUIT) // where does it hang?
+		p.signal(syscall.SIGQUIT)
 		<-p.ended
-		p.rig.Fatalf("%s did not end within %s\n%s", p.name, processLimit, p.said())
+		p.rig.Fatalf("%s did not end within %s\n%s", p.name, d, p.stdout.String()+p.stderr.String())
 	}
 	return p.code
-}
-
-// within is wait for a process that has to end in less than d.
-func (p *process) within(d time.Duration) int {
-	p.rig.Helper()
-	began := time.Now()
-	code := p.wait()
-	if took := time.Since(began); took > d {
-		p.rig.Errorf("%s: it ended after %s, want at most %s\n%s", p.name, took.Round(time.Millisecond), d, p.said())
-	}
-	return code
 }
 
 // said returns what the process wrote, for a failing test.
@@ -347,15 +343,21 @@ func (r *rig) must(code int, args ...string) *process {
 // until waits until holds, looking a hundred times a second.
 func (r *rig) until(what string, holds func() bool) {
 	r.Helper()
+	r.untilFor(30*time.Second, what, holds)
+}
+
+// untilFor is until, for at most d.
+func (r *rig) untilFor(d time.Duration, what string, holds func() bool) {
+	r.Helper()
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
-	limit := time.NewTimer(30 * time.Second)
+	limit := time.NewTimer(d)
 	defer limit.Stop()
 	for !holds() {
 		select {
 		case <-look.C:
 		case <-limit.C:
-			r.Fatalf("waited in vain until %s", what)
+			r.Fatalf("waited %s in vain until %s", d, what)
 		}
 	}
 }

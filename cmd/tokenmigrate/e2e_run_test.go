@@ -23,7 +23,7 @@ func (r *rig) onlySelect() (role, password string) {
 	r.Cleanup(func() {
 		ctx := context.Background()
 		for _, conn := range []*pgx.Conn{r.db, r.cp} {
-			if _, err := conn.Exec(ctx, `DROP OWNED BY `+role); err != nil {
+			if _, err := conn.Exec(ctx, `DROP OWNED BY `+role+` CASCADE`); err != nil {
 				r.Error(err)
 			}
 		}
@@ -208,9 +208,6 @@ func TestDryRun_ForeseesTheCalls(t *testing.T) {
 		}
 		if c.limit == 0 {
 			r.noIntents()
-			if p := r.must(c.code, "run"); p.readReport().Calls.Made != 0 {
-				t.Errorf("a run again: got %d calls, want none", p.readReport().Calls.Made)
-			}
 		}
 	})
 }

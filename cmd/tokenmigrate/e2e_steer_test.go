@@ -1,0 +1,198 @@
+package main
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tokenmigrate/migrate/connect/sandbox"
+)
+
+// quiet reports whether the endpoint sees no call for so long.
+func (r *rig) quiet(d time.Duration) bool {
+	r.Helper()
+	before := r.endpoint.Summary().Calls
+	<-time.After(d) // what must not happen has no event to wait for
+	return r.endpoint.Summary().Calls == before
+}
+
+// Operators steer a running worker from another process, within five seconds.
+func TestSteering_ReachesARunningWorker(t *testing.T) {
+	t.Parallel()
+	const steered = 5 * time.Second
+	r := newRig(t, sandbox.Options{}).fill(800).with("send.chunk_tokens", "1", "send.requests_per_minute", "1200")
+	p := r.start(nil, "run", "--log-format", "json")
+	r.untilCalls(3)
+
+	if said := r.must(0, "pause").stdout.String(); !strings.Contains(said, "acme") {
+		t.Errorf("pause says %q, want the migration's name", said)
+	}
+	r.untilFor(steered, "it is paused", func() bool { return strings.Contains(p.stderr.String(), `"paused":true`) })
+	if !r.quiet(1500 * time.Millisecond) {
+		t.Error("a paused worker made calls")
+	}
+	r.until("status tells of the pause", func() bool { return strings.Contains(r.must(0, "status").stdout.String(), "paused by an operator") })
+
+	r.must(0, "resume")
+	calls := r.endpoint.Summary().Calls
+	r.untilFor(steered, "it goes on", func() bool { return r.endpoint.Summary().Calls > calls })
+
+	r.must(0, "pace", "6")
+	r.untilFor(steered, "it goes slowly", func() bool { return strings.Contains(p.stderr.String(), `"requests_per_minute":6,`) })
+	calls = r.endpoint.Summary().Calls
+	if r.quiet(2 * time.Second); r.endpoint.Summary().Calls > calls+1 {
+		t.Errorf("calls within 2 s at 6 a minute: got %d, want at most 1", r.endpoint.Summary().Calls-calls)
+	}
+
+	r.must(0, "pace", "600000")
+	if code := p.within(30 * time.Second); code != 0 {
+		t.Errorf("exit code: got %d, want 0\n%s", code, p.said())
+	}
+	r.checkArrived(all)
+	r.sentOnce()
+
+	// It outlives the run.
+	r.must(0, "pause")
+	r.add(801, 810)
+	p = r.start(nil, "run")
+	if !r.quiet(1500 * time.Millisecond) {
+		t.Error("a run of a paused migration made calls")
+	}
+	r.must(0, "resume")
+	if code := p.within(30 * time.Second); code != 0 {
+		t.Errorf("exit code: got %d, want 0\n%s", code, p.said())
+	}
+	for _, args := range [][]string{{"pace", "0"}, {"pace", "-3"}, {"pace", "fast"}, {"pace"}, {"pause", "now"}} {
+		r.must(78, args...)
+	}
+	r.must(0, "pace", "default")
+}
+
+// keysOf lists the keys of a JSON value with the keys of what it holds, of
+// lists those of the first element. Maps of free keys are left closed.
+func keysOf(path string, v any) []string {
+	var out []string
+	switch v := v.(type) {
+	case map[string]any:
+		for key, inner := range v {
+			name := strings.TrimPrefix(path+"."+key, ".")
+			out = append(out, name)
+			if name != "totals" && name != "reasons" && name != "calls.waitedSeconds" {
+				out = append(out, keysOf(name, inner)...)
+			}
+		}
+	case []any:
+		if len(v) > 0 {
+			return keysOf(path+"[]", v[0])
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// The report's JSON is a contract: exactly these keys.
+const reportKeys = `version migration mode startedAt finishedAt exitCode stoppedBy
+counts counts.read counts.imported counts.unchanged counts.failed counts.invalid counts.skipped counts.unknown counts.pending
+totals remaining remaining.rows remaining.estimated reasons connectors
+connectors[].connector connectors[].environment connectors[].read connectors[].imported connectors[].unchanged connectors[].failed
+connectors[].invalid connectors[].skipped connectors[].unknown connectors[].pending
+calls calls.made calls.tokens calls.throttled calls.retried calls.split calls.resentTokens calls.waitedSeconds
+projection projection.calls projection.seconds projection.byChunkTokens
+projection.byChunkTokens[].chunkTokens projection.byChunkTokens[].calls projection.byChunkTokens[].seconds
+expiry expiry[].upTo expiry[].withRefresh expiry[].withoutRefresh
+store store.name store.encrypted store.plain store.warnings
+failures failures[].key failures[].connector failures[].reason failures[].detail`
+
+func TestReport_HasTheKeysOfTheContract(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{RefuseSubjects: []string{"user-1"}}).fill(200).with("policy.max_failed", "5")
+	r.exec(`UPDATE accounts SET expires = NULL WHERE id = 2`)
+	dry, run := r.must(0, "dry-run"), r.must(0, "run")
+	status := r.must(0, "status", "--json")
+	stdout := r.must(0, "run", "--report", "-")
+	read := func(path string) string {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	all := strings.Fields(reportKeys)
+	slices.Sort(all)
+	for _, c := range []struct {
+		name, text string
+		without    []string // lists that are empty there, and so without elements
+	}{
+		{"of dry-run", read(dry.report), nil},
+		{"of run", read(run.report), []string{"projection.byChunkTokens[]", "expiry[]"}},
+		{"of status --json", status.stdout.String(), []string{"projection.byChunkTokens[]", "expiry[]", "failures[]"}},
+		{"on stdout", stdout.stdout.String(), []string{"projection.byChunkTokens[]", "expiry[]"}},
+	} {
+		var v any
+		if err := json.Unmarshal([]byte(c.text), &v); err != nil {
+			t.Errorf("the report %s: %v", c.name, err)
+			continue
+		}
+		want := slices.DeleteFunc(slices.Clone(all), func(key string) bool {
+			return slices.ContainsFunc(c.without, func(list string) bool { return strings.HasPrefix(key, list) })
+		})
+		if got := keysOf("", v); !slices.Equal(got, want) {
+			t.Errorf("the report %s: keys:\ngot  %v\nwant %v", c.name, got, want)
+		}
+		for _, list := range []string{"connectors", "failures", "expiry"} {
+			if v.(map[string]any)[list] == nil {
+				t.Errorf("the report %s: %s is null, want a list", c.name, list)
+			}
+		}
+	}
+}
+
+// Every token that is not imported, for a person and for a program.
+func TestFailures_ListsEachOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{RefuseSubjects: []string{"user-1", "user-30"}, RejectSubjects: []string{"user-7"}}).fill(100)
+	r.exec(`UPDATE accounts SET expires = NULL WHERE id = 2; `)
+	r.exec(`UPDATE accounts SET expires = now() - interval '1 day', refresh = NULL WHERE id = 3`)
+	r.must(3, "run")
+	want := map[string]string{"1": "failed refused", "2": "invalid missing_expiry", "3": "skipped expired", "30": "failed refused", "7": "failed rejected"}
+
+	rows, err := csv.NewReader(strings.NewReader(r.must(0, "failures").stdout.String())).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := strings.Join(rows[0], ","), "key,connector,environment,outcome,reason,detail,attempts,updated_at"; got != want {
+		t.Errorf("csv: got the heading %s, want %s", got, want)
+	}
+	got := map[string]string{}
+	for _, row := range rows[1:] {
+		got[row[0]] = row[3] + " " + row[4]
+		if row[5] == "" || row[1] != "slack/acme" {
+			t.Errorf("csv: key %s: got detail %q, connector %q; want words, slack/acme", row[0], row[5], row[1])
+		}
+	}
+	if !maps.Equal(got, want) || len(rows)-1 != len(want) {
+		t.Errorf("csv: got %v in %d rows, want %v", got, len(rows)-1, want)
+	}
+
+	clear(got)
+	for line := range strings.Lines(r.must(0, "failures", "--format", "jsonl").stdout.String()) {
+		var f struct{ Key, Connector, Environment, Outcome, Reason, Detail string }
+		if err := json.Unmarshal([]byte(line), &f); err != nil {
+			t.Fatalf("jsonl: %q: %v", line, err)
+		}
+		got[f.Key] = fmt.Sprint(f.Outcome, " ", f.Reason)
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("jsonl: got %v, want %v", got, want)
+	}
+	if got := strings.Count(r.must(0, "failures", "--reason", "refused").stdout.String(), "\n"); got != 3 {
+		t.Errorf("csv of one reason: got %d lines, want 3", got)
+	}
+	r.must(78, "failures", "--format", "xml")
+}
