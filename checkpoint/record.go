@@ -276,8 +276,9 @@ func (s *Store) queueIntent(q *pgx.Batch, l Lease, run int64, in Intent, out *Re
 	q.Queue(s.in(`
 		INSERT INTO {schema}.calls
 			(id, migration_id, shard, run_id, connector, environments, keys, fingerprints, identities, started_at, settle_after)
-		SELECT $1, migration_id, shard, $6, $7, $8, $9, $10, $11, clock_timestamp(), clock_timestamp() + $12::bigint * interval '1 microsecond'
-		FROM {schema}.leases WHERE migration_id = $2 AND shard = $3 AND holder = $4 AND epoch = $5 FOR KEY SHARE
+		SELECT $1, l.migration_id, l.shard, $6, $7, $8, $9, $10, $11, t, t + $12::bigint * interval '1 microsecond'
+		FROM {schema}.leases AS l, clock_timestamp() AS t
+		WHERE l.migration_id = $2 AND l.shard = $3 AND l.holder = $4 AND l.epoch = $5 FOR KEY SHARE OF l
 		ON CONFLICT (id) DO UPDATE SET started_at = excluded.started_at, settle_after = excluded.settle_after
 		RETURNING true`),
 		in.ID, l.Migration, l.Shard, l.Holder, l.Epoch, run, in.Connector, environments, keys, fingerprints, identities, in.Settle.Microseconds()).
