@@ -34,7 +34,11 @@ const (
 	fTenant
 	fName
 	fExternalSubject
-	fieldCount
+	publicFields // those that every query may have come before
+
+	fSkip      = publicFields // a store's reason to leave the row out
+	fieldCount = fSkip + 1
+	fInput     = fieldCount // a column for the Opener
 )
 
 // kind is how a column's values arrive and are read.
@@ -98,7 +102,11 @@ var specs = [fieldCount]struct {
 	fTenant:                {"tenant", parties, "json, jsonb, text, an integer or uuid", "text"},
 	fName:                  {"name", texts, "text", "text"},
 	fExternalSubject:       {"external_subject", ids, "text, an integer or uuid", "text"},
+	fSkip:                  {"skip", texts, "text", "text"},
 }
+
+// inputKinds are what a column for the Opener may be.
+const inputKinds = ids | opaque | jsons
 
 // String returns the column's name.
 func (f field) String() string { return specs[f].name }
@@ -109,6 +117,7 @@ type Column struct{ Name, Type string }
 // column is a Column that the mapping reads.
 type column struct {
 	field    field
+	name     string
 	kind     kind
 	oid      uint32
 	arrayOID uint32
@@ -172,18 +181,29 @@ type outputColumn struct {
 
 // chooseColumns finds the mapping's columns among the query's and lists every
 // problem. The columns come in the order of fields.
-func chooseColumns(output []outputColumn, routes Routes) (columns []column, problems []string) {
+func chooseColumns(output []outputColumn, o *Options) (columns []column, problems []string) {
 	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	seen := map[string]int{}
 	for i, out := range output {
 		seen[out.name]++
 		f := fieldByName(out.name)
+		store := slices.Contains(o.storeColumns(), out.name)
+		if f == fSkip && !store {
+			f = -1
+		}
 		switch {
 		case seen[out.name] == 2:
 			add("column %s appears twice in the query's output; name each column once", out.name)
 		case seen[out.name] > 2:
 		case out.name == "?column?":
 			add("column %d of the query has no name; add AS and one of %s", i+1, columnNames())
+		case f < 0 && store:
+			k := kindOf(out.typ)
+			if inputKinds&(1<<k) == 0 {
+				add("column %s is %s, which the store's cipher cannot read", out.name, out.typ.name)
+				continue
+			}
+			columns = append(columns, column{field: fInput, name: out.name, kind: k})
 		case f < 0:
 			if near := nearest(out.name); near != "" {
 				add("column %s is not known; did you mean %s? Known are %s", out.name, near, columnNames())
@@ -203,23 +223,32 @@ func chooseColumns(output []outputColumn, routes Routes) (columns []column, prob
 				continue
 			}
 			columns = append(columns, column{
-				field: f, kind: k, oid: out.typ.oid, arrayOID: out.typ.arrayOID, typeName: out.typ.name,
+				field: f, name: spec.name, kind: k, oid: out.typ.oid, arrayOID: out.typ.arrayOID, typeName: out.typ.name,
 				folded: out.typ.plainName == "citext",
 				text:   out.typ.category == "S",
 			})
 		}
 	}
-	problems = append(problems, missingColumns(seen, routes)...)
-	slices.SortFunc(columns, func(a, b column) int { return int(a.field - b.field) })
+	problems = append(problems, missingColumns(seen, o)...)
+	slices.SortStableFunc(columns, func(a, b column) int { return int(a.field - b.field) })
 	return columns, problems
 }
 
 // missingColumns lists the columns that the query lacks; seen counts those that
 // it has.
-func missingColumns(seen map[string]int, routes Routes) (problems []string) {
+func missingColumns(seen map[string]int, o *Options) (problems []string) {
+	routes := o.Routes
 	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	if o.Open != nil {
+		for _, name := range o.Open.Inputs() {
+			if seen[name] == 0 {
+				add("column %s, which the store's cipher reads, is missing from the query's output", name)
+			}
+		}
+	}
 	for _, f := range []field{fKey, fAccessToken} {
-		if seen[f.String()] == 0 {
+		opened := f == fAccessToken && o.Open != nil // it may come out of a document
+		if seen[f.String()] == 0 && !opened {
 			add("column %s is missing from the query's output; it must be %s", f, specs[f].wanted)
 		}
 	}
@@ -236,7 +265,7 @@ func missingColumns(seen map[string]int, routes Routes) (problems []string) {
 	return problems
 }
 
-// fieldByName returns the field of a column's name, or -1.
+// fieldByName returns the field of a column's name, fSkip included, or -1.
 func fieldByName(name string) field {
 	for f := range fieldCount {
 		if specs[f].name == name {
@@ -247,8 +276,8 @@ func fieldByName(name string) field {
 }
 
 func columnNames() string {
-	names := make([]string, fieldCount)
-	for f := range fieldCount {
+	names := make([]string, publicFields)
+	for f := range publicFields {
 		names[f] = specs[f].name
 	}
 	return strings.Join(names, ", ")
@@ -259,7 +288,7 @@ func columnNames() string {
 func nearest(name string) string {
 	plain := func(s string) string { return strings.ToLower(strings.ReplaceAll(s, "_", "")) }
 	best, bestDistance := "", 3
-	for f := range fieldCount {
+	for f := range publicFields {
 		if d := distance(plain(name), plain(f.String())); d < bestDistance && d < len(f.String())/2 {
 			best, bestDistance = f.String(), d
 		}

@@ -275,7 +275,7 @@ func TestReader_IgnoresTheRolesSettings(t *testing.T) {
 	plain := read(role)
 	for _, set := range []string{
 		"DateStyle = 'German'", "DateStyle = 'SQL, DMY'", "TimeZone = 'Asia/Kathmandu'", "client_encoding = 'LATIN9'",
-		"bytea_output = 'escape'", "default_transaction_isolation = 'serializable'", "statement_timeout = 1",
+		"bytea_output = 'escape'", "default_transaction_isolation = 'serializable'", "statement_timeout = 200",
 		"IntervalStyle = 'iso_8601'", "default_transaction_read_only = on", "row_security = on",
 	} {
 		db.exec("ALTER ROLE " + role + " SET " + set)

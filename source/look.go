@@ -30,7 +30,7 @@ func (r *Reader) look(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		columns, problems := chooseColumns(output, r.o.Routes)
+		columns, problems := chooseColumns(output, &r.o)
 		collations, err := r.lookAtCollations(ctx, conn, &text, columns)
 		if err != nil {
 			return err

@@ -12,7 +12,7 @@ import (
 )
 
 // mapper turns result rows into Rows. It is pure but for the Opener, and not
-// safe for concurrent use: the rows' scratch space is its own.
+// safe for concurrent use: the row at work is its own.
 type mapper struct {
 	columns []column
 	o       Options
@@ -20,6 +20,7 @@ type mapper struct {
 	scratch []byte // the values of one row, end to end
 	ends    []int  // where each of them ends in scratch
 	values  [fieldCount]value
+	extra   []value // by column, those for the Opener
 }
 
 // value is one column's value in one row. The zero value is an absent column,
@@ -30,7 +31,7 @@ type value struct {
 }
 
 func newMapper(columns []column, o Options) *mapper {
-	return &mapper{columns: columns, o: o, ends: make([]int, len(columns))}
+	return &mapper{columns: columns, o: o, ends: make([]int, len(columns)), extra: make([]value, len(columns))}
 }
 
 // row maps the values of one result row, read at now; only its Key is the
@@ -41,7 +42,11 @@ func (m *mapper) row(raw [][]byte, now time.Time) Row {
 	var row Row
 	t := &row.Token
 	m.checkText(&row, fProvider, fConnector)
+	if reason := m.text(fSkip); reason != "" {
+		m.skip(&row, Reason(reason))
+	}
 	m.route(&row)
+	m.open(&row)
 	if row.Reason == "" {
 		t.AccessToken = m.credential(&row, fAccessToken)
 		t.RefreshToken = m.credential(&row, fRefreshToken)
@@ -67,6 +72,7 @@ func (m *mapper) load(raw [][]byte) {
 		m.scratch = append(m.scratch, raw[i]...)
 		m.ends[i] = len(m.scratch)
 	}
+	m.values = [fieldCount]value{} // an Opener may have set what is no column
 	all, start := string(m.scratch), 0
 	for i := range m.columns {
 		c, text := &m.columns[i], all[start:m.ends[i]]
@@ -76,6 +82,10 @@ func (m *mapper) load(raw [][]byte) {
 			v = value{}
 		} else if c.kind == kindPadded {
 			v = value{kindText, strings.TrimRight(text, " ")}
+		}
+		if c.field == fInput {
+			m.extra[i] = v
+			continue
 		}
 		m.values[c.field] = v
 	}
@@ -119,11 +129,15 @@ func (m *mapper) route(row *Row) {
 	if row.Connector == "" {
 		row.Connector = m.o.Routes.Connector
 	}
-	if row.Connector != "" || row.Reason != "" {
+	if row.Connector != "" {
 		return
 	}
 	connector, known := m.o.Routes.ByProvider[row.Provider]
 	switch {
+	case row.Reason != "": // it has ended; the connector only says where it belongs
+		if connector != Skip {
+			row.Connector = connector
+		}
 	case known && connector == Skip:
 		row.fail(ReasonExcluded, "provider "+m.quote(row, row.Provider)+" is left out by the configuration")
 	case known && connector != "":
@@ -135,17 +149,9 @@ func (m *mapper) route(row *Row) {
 	}
 }
 
-// credential returns the opened value of access_token or refresh_token.
+// credential returns the value of access_token or refresh_token.
 func (m *mapper) credential(row *Row, f field) connect.Secret {
 	text := m.text(f)
-	if text != "" && m.o.Open != nil {
-		opened, err := m.o.Open.Open(f.String(), []byte(text))
-		if err != nil {
-			row.fail(ReasonDecryptFailed, f.String()+" cannot be decrypted with the configured keys")
-			return connect.Secret{}
-		}
-		text = string(opened)
-	}
 	if text == "" {
 		if f == fAccessToken {
 			row.fail(ReasonMissingAccessToken, "access_token is NULL or empty")

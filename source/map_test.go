@@ -3,14 +3,16 @@ package source
 import (
 	"encoding/binary"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"tokenmigrate/migrate/connect"
+	"tokenmigrate/source/cipher"
 )
 
 // kinds gives each field the kind it has in these tests unless a test says more.
@@ -19,7 +21,7 @@ var kinds = [fieldCount]kind{
 	fAccessToken: kindBytes, fRefreshToken: kindBytes, fExpiresAt: kindText, fRefreshTokenExpiresAt: kindText,
 	fSubjectType: kindText, fSubjectID: kindText, fSubjectIssuer: kindText, fEnvironment: kindText,
 	fScopes: kindText, fAudience: kindList, fResources: kindJSON, fAuthorizationDetails: kindJSON, fData: kindJSON,
-	fInstallationID: kindText, fInstallation: kindJSON, fTenant: kindText, fName: kindText, fExternalSubject: kindText,
+	fInstallationID: kindText, fInstallation: kindJSON, fTenant: kindText, fName: kindText, fExternalSubject: kindText, fSkip: kindText,
 }
 
 // fields are a row's values by column; others are NULL.
@@ -41,7 +43,7 @@ func mapKinds(kinds [fieldCount]kind, o Options, changes fields, null ...field) 
 	var columns []column
 	var raw [][]byte
 	for f := range fieldCount {
-		columns = append(columns, column{field: f, kind: kinds[f]})
+		columns = append(columns, column{field: f, name: f.String(), kind: kinds[f]})
 		if v, ok := all[f]; ok {
 			raw = append(raw, append([]byte{}, v...))
 		} else {
@@ -128,19 +130,28 @@ func TestMapper_LeavesOutWhatIsNullOrEmpty(t *testing.T) {
 	}
 }
 
-// opener reverses, and refuses what begins with "bad".
-type opener struct{ calls []string }
+// opener reverses both credentials, and refuses those that begin with "bad".
+type opener struct{ calls int }
 
-func (o *opener) Open(column string, value []byte) ([]byte, error) {
-	o.calls = append(o.calls, column)
-	if strings.HasPrefix(string(value), "bad") {
-		return nil, errors.New("cannot open " + string(value))
+func (o *opener) Inputs() []string { return nil }
+
+func (o *opener) Open(in Values) (Opened, error) {
+	o.calls++
+	out := Opened{Values: Values{}}
+	for _, name := range []string{"access_token", "refresh_token"} {
+		value, ok := in[name]
+		if !ok {
+			continue
+		}
+		if strings.HasPrefix(value, "bad") {
+			return out, fmt.Errorf("%s: %w", name, cipher.ErrKey)
+		}
+		opened := []byte(value)
+		slices.Reverse(opened)
+		out.Values[name] = string(opened)
+		out.Decrypted++
 	}
-	opened := make([]byte, len(value))
-	for i, c := range value {
-		opened[len(value)-1-i] = c
-	}
-	return opened, nil
+	return out, nil
 }
 
 func TestMapper_Judges(t *testing.T) {
@@ -249,16 +260,17 @@ func TestMapper_AppHasNoIdAndNoIssuer(t *testing.T) {
 	}
 }
 
-func TestMapper_OpensOnlyCredentialsWithValues(t *testing.T) {
+func TestMapper_OpensWhatIsNotLeftOut(t *testing.T) {
 	o := &opener{}
-	row := mapFields(Options{Open: o}, fields{fAccessToken: "abc", fRefreshToken: "", fName: "x"})
-	if got := row.Token.AccessToken.Reveal(); got != "cba" || !reflect.DeepEqual(o.calls, []string{"access_token"}) {
-		t.Errorf("got %q after opening %v, want cba after opening access_token alone", got, o.calls)
+	row := mapFields(Options{Open: o}, fields{fAccessToken: "abc", fName: "x"})
+	if got := row.Token.AccessToken.Reveal(); got != "cba" || row.Decrypted != 1 {
+		t.Errorf("got %q and %d values opened, want cba and one", got, row.Decrypted)
 	}
-	o.calls = nil
+	o.calls = 0
 	mapFields(Options{Open: o, Routes: Routes{ByProvider: map[string]string{"p": Skip}}}, fields{fProvider: "p"})
-	if len(o.calls) > 0 {
-		t.Errorf("got %v opened for a row that is skipped, want nothing", o.calls)
+	mapFields(Options{Open: o, Skips: map[Reason]string{"deleted": "it was deleted"}}, fields{fSkip: "deleted"})
+	if o.calls > 0 {
+		t.Errorf("got %d rows opened that are left out, want none", o.calls)
 	}
 }
 

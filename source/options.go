@@ -49,22 +49,14 @@ type Options struct {
 	// configuration names another; "" is DefaultApplicationName.
 	ApplicationName string
 
-	// Open opens access_token and refresh_token where the store encrypted them;
-	// nil means they are plain.
+	// Open opens what the store encrypted; nil means that all is plain.
 	Open Opener
-	Now  func() time.Time // nil is time.Now
-	Log  zerolog.Logger   // the zero Logger writes nothing
-}
-
-// Opener decrypts what a store encrypted.
-type Opener interface {
-	// Open returns the credential in value, as it stands in column (access_token or
-	// refresh_token; text columns give their UTF-8, bytea columns their bytes). It
-	// is not called for NULL and empty values, and must not keep or change value.
-	// An empty result counts as an empty column. On an error the row is invalid,
-	// decrypt_failed; the error's text is not told, since it may quote the value.
-	// Calls come one at a time.
-	Open(column string, value []byte) ([]byte, error)
+	// Skips are the reasons that the query's skip column may hold (NULL: the row is
+	// kept), each with the sentence that explains it. Such rows are skipped before
+	// anything else is asked of them. Without Skips there is no such column.
+	Skips map[Reason]string
+	Now   func() time.Time // nil is time.Now
+	Log   zerolog.Logger   // the zero Logger writes nothing
 }
 
 // Routes choose a row's connector: the row's own connector column where it has
@@ -125,6 +117,11 @@ func (o Options) problems() []string {
 	}
 	if o.StatementTimeout < time.Millisecond {
 		add("statement timeout %s: it must be at least 1ms", o.StatementTimeout)
+	}
+	for _, reason := range o.skipNames() {
+		if !reason.Skipped() {
+			add("skip reason %q: it is the name of another reason", reason)
+		}
 	}
 	if !connect.ValidEnvironment(o.Environment) {
 		add("environment %q: use development, preview, production or env_...", o.Environment)

@@ -77,7 +77,7 @@ func buildStatements(text *sqlText, columns, keys []column) statements {
 	return s
 }
 
-func quoted(c column) string { return `q."` + c.field.String() + `"` }
+func quoted(c column) string { return `q."` + c.name + `"` }
 
 func (t *sqlText) shardConditions() []string {
 	if t.shard == "" {
@@ -127,13 +127,21 @@ func nullKey(f field, where string) string {
 // hidden rows and for whatever the server will refuse again; else a *pgerr.Error,
 // of class Again after a few tries where the same call may succeed later.
 func (r *Reader) Page(ctx context.Context, after Cursor) (Page, error) {
-	const op = "read a page of the source"
+	page, err := r.page(ctx, "read a page of the source", after, r.o.PageSize)
+	if err == nil {
+		r.o.Log.Debug().Int("rows", len(page.Rows)).Bool("end", page.End).Msg("page read")
+	}
+	return page, err
+}
+
+// page reads at most most rows.
+func (r *Reader) page(ctx context.Context, op string, after Cursor, most int) (Page, error) {
 	var page Page
 	err := r.do(ctx, op, func(ctx context.Context, conn *pgconn.PgConn) error {
 		page = Page{Next: after, ReadAt: r.o.Now()}
 		// The row at the cursor is read once more, so that a second one like it is
 		// seen, also across the page's edge.
-		limit := r.limit.rows()
+		limit := min(r.limit.rows(), most)
 		st, params := &r.sql.firstPage, []param(nil)
 		if after.set {
 			st = &r.sql.nextPage
@@ -142,25 +150,25 @@ func (r *Reader) Page(ctx context.Context, after Cursor) (Page, error) {
 			}
 		}
 		params = append(params, param{pgtype.Int8OID, []byte(strconv.Itoa(limit + 1))})
-		walk := walk{r: r, op: op, after: after, limit: limit, now: page.ReadAt}
-		if err := walk.read(ctx, conn, st, params); err != nil {
+		walk := walk{r: r, op: op, after: after, limit: limit, rows: r.newSink(page.ReadAt, limit)}
+		err := walk.read(ctx, conn, st, params)
+		page.Rows = walk.rows.finish()
+		if err != nil {
 			if pgerr.CodeOf(pgerr.Wrap(op, err)) == "57014" {
 				r.limit.slow()
 			}
 			return err
 		}
-		page.Rows = walk.rows
 		page.End = walk.seen <= limit && !walk.full
-		if len(walk.rows) > 0 {
+		if len(page.Rows) > 0 {
 			page.Next = walk.last
 		}
-		r.limit.observe(len(walk.rows), walk.bytes, walk.full)
+		r.limit.observe(len(page.Rows), walk.bytes, walk.full)
 		return nil
 	})
 	if err != nil {
 		return Page{Next: after}, err
 	}
-	r.o.Log.Debug().Int("rows", len(page.Rows)).Bool("end", page.End).Msg("page read")
 	return page, nil
 }
 
@@ -170,10 +178,9 @@ type walk struct {
 	op    string
 	after Cursor
 	limit int // rows to keep
-	now   time.Time
 
-	rows  []Row
-	last  Cursor // of rows
+	rows  rowSink
+	last  Cursor // of the rows taken
 	seen  int    // rows that the server gave
 	bytes int    // of rows
 	full  bool   // PageBytes ended the page
@@ -213,21 +220,18 @@ func (w *walk) take(values [][]byte) error {
 		return &ConfigError{Op: w.op, Problems: []string{repeatedKey(text)}}
 	}
 	w.same[0], w.same[1] = append(w.same[0][:0], same[0]...), append(w.same[1][:0], same[1]...)
-	if atCursor || w.full || len(w.rows) == w.limit {
+	if atCursor || w.full || w.rows.len() == w.limit {
 		return nil
 	}
 	size := 0
 	for _, v := range values {
 		size += len(v)
 	}
-	if w.bytes+size > PageBytes && len(w.rows) > 0 {
+	if w.bytes+size > PageBytes && w.rows.len() > 0 {
 		w.full = true
 		return nil
 	}
 	w.bytes += size
-	if w.rows == nil {
-		w.rows = make([]Row, 0, min(w.limit, 1024))
-	}
 	w.last = Cursor{set: true, key: [2]string{string(key[0]), string(key[1])}}
 	w.last.same = w.last.key
 	for i := range w.r.keys {
@@ -235,9 +239,7 @@ func (w *walk) take(values [][]byte) error {
 			w.last.same[i] = string(same[i])
 		}
 	}
-	row := w.r.mapper.row(values, w.now)
-	row.Key = joinKey(w.last.key[0], w.last.key[1], len(w.r.keys) == 2)
-	w.rows = append(w.rows, row)
+	w.rows.add(joinKey(w.last.key[0], w.last.key[1], len(w.r.keys) == 2), values)
 	return nil
 }
 
@@ -319,12 +321,11 @@ func (r *Reader) someRows(ctx context.Context, keys []string) ([]Row, error) {
 	}
 	var rows []Row
 	err := r.do(ctx, op, func(ctx context.Context, conn *pgconn.PgConn) error {
-		rows = nil
 		for key := range asked {
 			asked[key] = false
 		}
 		values, oids := split(params)
-		now := r.o.Now()
+		sink := r.newSink(r.o.Now(), len(asked))
 		result := conn.ExecParams(ctx, r.sql.rows.text, values, oids, nil, r.formats)
 		var bad error
 		for bad == nil && result.NextRow() {
@@ -341,12 +342,12 @@ func (r *Reader) someRows(ctx context.Context, keys []string) ([]Row, error) {
 				bad = &ConfigError{Op: op, Problems: []string{repeatedKey(text)}}
 			default:
 				asked[text] = true
-				row := r.mapper.row(result.Values(), now)
-				row.Key = text
-				rows = append(rows, row)
+				sink.add(text, result.Values())
 			}
 		}
-		if _, err := result.Close(); err != nil {
+		_, err := result.Close()
+		rows = sink.finish()
+		if err != nil {
 			return &failure{&r.sql.rows, err}
 		}
 		return bad

@@ -41,7 +41,7 @@ type Reader struct {
 	formats []int16  // of the columns, and of the folded keys behind them
 	keys    []column // one or two
 	sql     statements
-	mapper  *mapper
+	mapper  *mapper // of plain rows
 
 	// turn is held by the call at work; what follows belongs to it.
 	turn   chan struct{}

@@ -18,6 +18,11 @@ type Row struct {
 	MadeUpExpiry bool
 	Reason       Reason // "": valid
 	Detail       string // one safe sentence about Reason; "" when valid
+	// Decrypted and Plain count the row's values that an Opener found encrypted, and
+	// opened, and in the clear.
+	Decrypted, Plain int
+
+	badKey bool // decrypt_failed, and the keys may be to blame
 }
 
 // Reason says why a row is not sent: a reason code of the checkpoint and the
@@ -25,6 +30,8 @@ type Row struct {
 type Reason string
 
 // The reasons that a row alone decides. All but ReasonExcluded make it invalid.
+// Beside these a store has reasons of its own to leave rows out, see
+// Options.Skips.
 const (
 	ReasonMissingAccessToken Reason = "missing_access_token" // NULL or empty
 	ReasonMissingSubject     Reason = "missing_subject"      // a user without id
@@ -39,7 +46,14 @@ const (
 
 // Skipped reports whether r leaves a row out on purpose; any other reason, the
 // empty one aside, makes the row invalid.
-func (r Reason) Skipped() bool { return r == ReasonExcluded }
+func (r Reason) Skipped() bool {
+	switch r {
+	case "", ReasonMissingAccessToken, ReasonMissingSubject, ReasonMissingExpiry, ReasonInvalidExpiry,
+		ReasonInvalidEnvironment, ReasonUnknownProvider, ReasonInvalidField, ReasonDecryptFailed:
+		return false
+	}
+	return true
+}
 
 // Outcome returns the outcome that r decides: "skipped", "invalid", or "" for
 // the empty Reason, which decides nothing.
