@@ -1,0 +1,92 @@
+package stores
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tokenmigrate/checkpoint/pgerr"
+)
+
+// Time limits of looking at a database.
+const (
+	connectTimeout   = 9 * time.Second
+	statementTimeout = 30 * time.Second
+)
+
+// DB is a source database to look at, read-only. It is one connection, good for
+// one goroutine at a time, and works through PgBouncer in transaction mode.
+type DB struct{ conn *pgx.Conn }
+
+// Connect connects with cfg, which it does not change. It tries once, for at
+// most 9 s unless cfg says more.
+//
+// Errors are *pgerr.Error.
+func Connect(ctx context.Context, cfg *pgx.ConnConfig) (*DB, error) {
+	cfg = cfg.Copy()
+	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec // no prepared statements by name
+	if cfg.RuntimeParams["application_name"] == "" {
+		cfg.RuntimeParams["application_name"] = "tokenmigrate"
+	}
+	if cfg.ConnectTimeout == 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, connectTimeout)
+		defer cancel()
+	}
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, pgerr.Wrap("connect to the source", err)
+	}
+	return &DB{conn}, nil
+}
+
+// Close ends the connection.
+func (d *DB) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	_ = d.conn.Close(ctx)
+}
+
+// read runs f in a read-only transaction. Its errors are f's, and *pgerr.Error.
+func (d *DB) read(ctx context.Context, op string, f func(pgx.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout+5*time.Second)
+	defer cancel()
+	tx, err := d.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return pgerr.Wrap(op, err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = '30s'; SET LOCAL row_security = off; SET LOCAL client_encoding = 'UTF8'", pgx.QueryExecModeSimpleProtocol); err != nil {
+		return pgerr.Wrap(op, err)
+	}
+	if err := f(tx); err != nil {
+		return pgerr.Wrap(op, err)
+	}
+	return nil
+}
+
+// collect runs a query and returns its rows as structs, field by field. op is
+// what is being done, for the error, a *pgerr.Error.
+func collect[T any](ctx context.Context, d *DB, op, sql string, args ...any) ([]T, error) {
+	var list []T
+	err := d.read(ctx, op, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, sql, args...)
+		if err != nil {
+			return err
+		}
+		list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[T])
+		return err
+	})
+	return list, err
+}
+
+// missing reports that a table or column is not there, or may not be read.
+func missing(err error) bool {
+	switch pgerr.CodeOf(err) {
+	case "42P01", "42703", "3F000", "42501":
+		return true
+	}
+	return errors.Is(err, pgx.ErrNoRows)
+}
