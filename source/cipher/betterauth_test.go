@@ -53,13 +53,7 @@ func TestNewBetterAuth_TellsListsItCannotRead(t *testing.T) {
 }
 
 func TestBetterAuth_AsksForTheVersionThatAValueNames(t *testing.T) {
-	k := formats[0]
-	for _, f := range formats {
-		if f.name == "better-auth" {
-			k = f
-		}
-	}
-	for _, known := range k.known {
+	for _, known := range registered(t, "better-auth").known {
 		if known.namesKey {
 			c, err := NewBetterAuth(connect.NewSecret("a-single-secret-0123456789"), connect.Secret{})
 			if err != nil {
