@@ -41,11 +41,14 @@ var ErrLeaseLost = errors.New("the lease was lost: another worker has taken this
 
 // Acquire takes the lease of a shard if nobody holds it, or if dead reports
 // that its holder is known to be gone (nil: that is known of none). A holder
-// takes its own lease again.
+// takes its own lease again. No lease lasts longer than LeaseTTL: where the
+// database's clock was set back, the time that one seems to have beyond that is
+// taken from it.
 //
 // Errors: *HeldError where another holder's lease has not lapsed.
 func (s *Store) Acquire(ctx context.Context, migration int64, shard, shards int, holder string, dead func(holder string) bool) (Lease, error) {
 	lease := Lease{Migration: migration, Shard: shard, Holder: holder}
+	var held *HeldError
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, s.in(`
 			INSERT INTO {schema}.leases (migration_id, shard, shards, holder, epoch, expires_at)
@@ -61,7 +64,14 @@ func (s *Store) Acquire(ctx context.Context, migration int64, shard, shards int,
 			return err
 		}
 		if left > 0 && was != "" && was != holder && (dead == nil || !dead(was)) {
-			return &HeldError{Shard: shard, Holder: was, Expires: time.Duration(left * float64(time.Second))}
+			held = &HeldError{Shard: shard, Holder: was, Expires: min(time.Duration(left*float64(time.Second)), LeaseTTL)}
+			if left <= LeaseTTL.Seconds() {
+				return nil
+			}
+			_, err := tx.Exec(ctx, s.in(`
+				UPDATE {schema}.leases SET expires_at = clock_timestamp() + $3::bigint * interval '1 microsecond'
+				WHERE migration_id = $1 AND shard = $2`), migration, shard, LeaseTTL.Microseconds())
+			return err
 		}
 		return tx.QueryRow(ctx, s.in(`
 			UPDATE {schema}.leases
@@ -69,8 +79,7 @@ func (s *Store) Acquire(ctx context.Context, migration int64, shard, shards int,
 			WHERE migration_id = $1 AND shard = $2 RETURNING epoch`),
 			migration, shard, holder, shards, LeaseTTL.Microseconds()).Scan(&lease.Epoch)
 	})
-	var held *HeldError
-	if errors.As(err, &held) {
+	if err == nil && held != nil {
 		return Lease{}, held
 	}
 	return lease, pgerr.Wrap("take the lease", err)

@@ -18,14 +18,15 @@ type Unsettled struct {
 	Keys         []string
 	Fingerprints []Hash
 	Identities   []Hash
-	// Due is how long until its call is certainly over; zero or less: it is.
+	// Due is how long until its call is certainly over; zero or less: it is. It is
+	// never longer than the call can last, whatever became of the database's clock.
 	Due time.Duration
 }
 
 // Unsettled returns the intents of a shard that stand from other runs than run.
 func (s *Store) Unsettled(ctx context.Context, l Lease, run int64) ([]Unsettled, error) {
 	rows, err := s.pool.Query(ctx, s.in(`
-		SELECT id, connector, keys, fingerprints, identities, extract(epoch FROM settle_after - clock_timestamp())::float8
+		SELECT id, connector, keys, fingerprints, identities, extract(epoch FROM settle_after - greatest(started_at, clock_timestamp()))::float8
 		FROM {schema}.calls WHERE migration_id = $1 AND shard = $2 AND run_id <> $3 ORDER BY started_at`),
 		l.Migration, l.Shard, run)
 	if err != nil {
@@ -45,15 +46,19 @@ func (s *Store) Unsettled(ctx context.Context, l Lease, run int64) ([]Unsettled,
 
 // Settle turns the tokens of the given intents into unknown ones, in doubt, and
 // removes the intents, in one transaction. Intents whose call may still be under
-// way are left alone; it returns those that stand no more. It is safe to repeat.
+// way are left alone; it returns those that stand no more. An intent that seems to
+// be of the future was written before the database's clock was set back: that its
+// call is over is known to the caller only, who has waited for Due. It is safe to
+// repeat.
 func (s *Store) Settle(ctx context.Context, l Lease, run int64, ids []uuid.UUID) (settled []uuid.UUID, err error) {
 	// call_id stays empty: it tells of a recorded answer, and there is none. What a
 	// later call has told of a token stands.
 	_, err = s.pool.Exec(ctx, s.in(`
 		WITH settled AS (
 			DELETE FROM {schema}.calls
-			WHERE id = ANY($4::uuid[]) AND migration_id = $1 AND shard = $2 AND settle_after <= clock_timestamp()
-			RETURNING id, connector, environments, keys, fingerprints, identities, started_at
+			WHERE id = ANY($4::uuid[]) AND migration_id = $1 AND shard = $2
+				AND (settle_after <= clock_timestamp() OR started_at > clock_timestamp())
+			RETURNING id, run_id, connector, environments, keys, fingerprints, identities, started_at
 		)
 		INSERT INTO {schema}.tokens AS t
 			(migration_id, key, connector, environment, outcome, reason, detail, attempts, fingerprint, identity, run_id, updated_at)
@@ -61,7 +66,8 @@ func (s *Store) Settle(ctx context.Context, l Lease, run int64, ids []uuid.UUID)
 			'the run ended before the answer to its call was recorded', 1, o.fingerprint, o.identity, $3, now()
 		FROM settled, unnest(keys, environments, fingerprints, identities) AS o (key, environment, fingerprint, identity)
 		WHERE NOT EXISTS (SELECT FROM {schema}.tokens known
-			WHERE known.migration_id = $1 AND known.key = o.key AND known.updated_at > settled.started_at)
+			WHERE known.migration_id = $1 AND known.key = o.key
+				AND (known.updated_at > settled.started_at OR known.run_id > settled.run_id))
 		ORDER BY o.key, settled.started_at DESC
 		ON CONFLICT (migration_id, key) DO UPDATE SET
 			connector = excluded.connector, environment = excluded.environment,
