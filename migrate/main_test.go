@@ -153,7 +153,7 @@ func (w *walker) Page(context.Context, source.Cursor) (source.Page, error) {
 
 // testPass is a pass over memory, without an endpoint.
 func testPass(o *Options, m *memory, rows []source.Row, page int) *pass {
-	o.Log = zerolog.Nop()
+	o.Log, o.now = zerolog.Nop(), time.Now
 	p := newPass(o, checkpoint.Migration{ID: 1, FingerprintKey: []byte("a fixed key for tests")}, 7, nil, nil)
 	p.src, p.rereads = &walker{rows: rows, page: page}, m
 	p.judge.known, p.judge.reread = m, m

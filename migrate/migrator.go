@@ -39,6 +39,9 @@ func New(o Options, src *source.Reader, store *checkpoint.Store, dst *connect.Cl
 	if o.Dead == nil {
 		o.Dead = func(string) bool { return false }
 	}
+	if o.now == nil {
+		o.now = time.Now
+	}
 	return &Migrator{o: o, src: src, store: store, dst: dst}
 }
 
@@ -165,7 +168,7 @@ func newPass(o *Options, migration checkpoint.Migration, run int64, store *check
 		pace:   newPace(o.RequestsPerMinute, l.waited),
 		health: &health{limit: o.OutageWait},
 		wait:   &patience{limit: cmp.Or(o.databaseWait, databaseWait), waited: l.waited, log: o.Log},
-		log:    o.Log, now: time.Now,
+		log:    o.Log, now: o.now,
 		maxTokens: o.ChunkTokens, stopped: map[string]string{}, breakers: map[string]*breaker{},
 	}
 	if c := migration.ChunkCeiling; c > 0 && c < p.maxTokens {
@@ -173,9 +176,10 @@ func newPass(o *Options, migration checkpoint.Migration, run int64, store *check
 	}
 	p.judge = &judge{
 		policy: o.Policy, retryFailed: o.RetryFailed, maxBytes: o.ChunkBytes,
-		migration: migration.ID, run: run, known: store, reread: src, now: time.Now,
+		migration: migration.ID, run: run, known: store, reread: src, now: o.now,
 		hash: newHasher(migration.FingerprintKey, o.Destination), claims: claimMap{},
 	}
+	p.pace.now = o.now
 	p.doubts = &doubts{passed: map[string]place{}}
 	return p
 }

@@ -53,7 +53,8 @@ type Options struct {
 	ExitCode func(error) int // the process's exit code for an error of Run; kept in the runs table
 	Log      zerolog.Logger
 
-	databaseWait time.Duration // 0: databaseWait; shorter in tests
+	databaseWait time.Duration    // 0: databaseWait; shorter in tests
+	now          func() time.Time // nil: time.Now; tests have a clock that is set
 }
 
 // Policy is the configuration's policy section.

@@ -23,6 +23,7 @@ type leases interface {
 // says otherwise. It is safe for concurrent use.
 type tenure struct {
 	lease checkpoint.Lease
+	now   func() time.Time
 	mu    sync.Mutex
 	until time.Time
 }
@@ -36,7 +37,7 @@ const (
 func (t *tenure) valid() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return time.Now().Before(t.until)
+	return t.now().Before(t.until)
 }
 
 // extend notes a renewal that was asked for at start: the lease lasts from some
@@ -66,13 +67,13 @@ func (t *tenure) wait(ctx context.Context, p *patience) error {
 //
 // Errors: one that wraps ErrHeld.
 func acquire(ctx context.Context, store leases, migration int64, o *Options) (*tenure, error) {
-	deadline := time.Now().Add(heldWait)
+	deadline := o.now().Add(heldWait)
 	told := false
 	for {
-		start := time.Now()
+		start := o.now()
 		lease, err := store.Acquire(ctx, migration, o.Shard, o.Shards, o.Holder, o.Dead)
 		if err == nil {
-			t := &tenure{lease: lease}
+			t := &tenure{lease: lease, now: o.now}
 			t.extend(start)
 			return t, nil
 		}
@@ -80,7 +81,7 @@ func acquire(ctx context.Context, store leases, migration int64, o *Options) (*t
 		if !errors.As(err, &held) {
 			return nil, err
 		}
-		if time.Now().After(deadline) {
+		if o.now().After(deadline) {
 			return nil, fmt.Errorf("%w: %w", ErrHeld, err)
 		}
 		if !told {
@@ -101,7 +102,7 @@ func acquire(ctx context.Context, store leases, migration int64, o *Options) (*t
 func (t *tenure) keep(ctx context.Context, store leases, log zerolog.Logger) error {
 	for {
 		every := renewEvery
-		start := time.Now()
+		start := t.now()
 		one, cancel := context.WithTimeout(ctx, renewTimeout)
 		err := store.Renew(one, t.lease)
 		cancel()

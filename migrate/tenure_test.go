@@ -42,7 +42,7 @@ func TestTenure_IsValidForTheLeaseFromBeforeItWasAsked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow := &leaseBook{acquire: func() error { time.Sleep(4 * time.Second); return nil }}
-		tn, err := acquire(t.Context(), slow, 1, &Options{Shard: 2, Shards: 3, Holder: "me", Log: zerolog.Nop()})
+		tn, err := acquire(t.Context(), slow, 1, &Options{Shard: 2, Shards: 3, Holder: "me", Log: zerolog.Nop(), now: time.Now})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +74,7 @@ func TestAcquire_WaitsForTheHolder(t *testing.T) {
 				}
 				return nil
 			}}
-			_, err := acquire(t.Context(), book, 1, &Options{Log: zerolog.Nop()})
+			_, err := acquire(t.Context(), book, 1, &Options{Log: zerolog.Nop(), now: time.Now})
 			took := time.Since(start)
 			if c.want && (err != nil || took > c.lapses+2*time.Second) {
 				t.Errorf("lapses in %v: got error %v after %v, want the lease soon after", c.lapses, err, took)
@@ -91,13 +91,13 @@ func TestAcquire_PassesOnErrors(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		if _, err := acquire(t.Context(), &leaseBook{acquire: func() error { return stopped }}, 1, &Options{Log: zerolog.Nop()}); !errors.Is(err, stopped) || time.Since(start) != 0 {
+		if _, err := acquire(t.Context(), &leaseBook{acquire: func() error { return stopped }}, 1, &Options{Log: zerolog.Nop(), now: time.Now}); !errors.Is(err, stopped) || time.Since(start) != 0 {
 			t.Errorf("got error %v after %v, want %v at once", err, time.Since(start), stopped)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		held := func() error { return &checkpoint.HeldError{Expires: time.Hour} }
-		if _, err := acquire(ctx, &leaseBook{acquire: held}, 1, &Options{Log: zerolog.Nop()}); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 10*time.Second {
+		if _, err := acquire(ctx, &leaseBook{acquire: held}, 1, &Options{Log: zerolog.Nop(), now: time.Now}); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 10*time.Second {
 			t.Errorf("got error %v after %v, want %v after 10s", err, time.Since(start), context.DeadlineExceeded)
 		}
 	})
@@ -107,7 +107,7 @@ func TestTenure_KeepsItsLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		book := &leaseBook{}
-		tn := &tenure{}
+		tn := &tenure{now: time.Now}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
 		done := make(chan error)
@@ -143,7 +143,7 @@ func TestTenure_SurvivesADatabaseThatIsAway(t *testing.T) {
 			}
 			return nil
 		}}
-		tn := &tenure{}
+		tn := &tenure{now: time.Now}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- tn.keep(ctx, book, zerolog.Nop()) }()
@@ -172,13 +172,13 @@ func TestTenure_TellsALostLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		book := &leaseBook{renew: func(context.Context) error { return checkpoint.ErrLeaseLost }}
-		if err := new(tenure).keep(t.Context(), book, zerolog.Nop()); !errors.Is(err, checkpoint.ErrLeaseLost) {
+		if err := (&tenure{now: time.Now}).keep(t.Context(), book, zerolog.Nop()); !errors.Is(err, checkpoint.ErrLeaseLost) {
 			t.Errorf("got error %v, want %v", err, checkpoint.ErrLeaseLost)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		p, _ := testPatience(0)
-		if err := new(tenure).wait(ctx, p); !errors.Is(err, context.DeadlineExceeded) {
+		if err := (&tenure{now: time.Now}).wait(ctx, p); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("wait: got error %v, want %v", err, context.DeadlineExceeded)
 		}
 	})
