@@ -80,6 +80,7 @@ func TestRun_OutlivesItsSessions(t *testing.T) {
 	const rows = 600
 	r := newRig(t, sandbox.Options{Latency: 20 * time.Millisecond}).fill(rows).with("send.chunk_tokens", "10", "source.page_size", "50")
 	p := r.start(nil, "run")
+	r.untilCalls(1) // at its start a run would rather end with 5
 	ended := 0
 	tick := time.NewTicker(150 * time.Millisecond)
 	defer tick.Stop()
