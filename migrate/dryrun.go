@@ -98,6 +98,9 @@ func (m *Migrator) dryRun(ctx context.Context, r *report.Report) error {
 
 // foresee walks over the source as a run would.
 func (p *pass) foresee(ctx context.Context, d *forecast) error {
+	if err := p.src.CheckKeys(ctx); err != nil {
+		return err
+	}
 	if err := p.src.Check(ctx); err != nil {
 		return err
 	}
@@ -109,6 +112,7 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 			return err
 		}
 		after, end = page.Next, page.End
+		p.countValues(page.Rows)
 		rulings, err := p.judgeRows(ctx, page.Rows)
 		if err != nil {
 			return err

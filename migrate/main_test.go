@@ -140,6 +140,8 @@ type walker struct {
 	next int
 }
 
+func (w *walker) CheckKeys(context.Context) error { return nil }
+
 func (w *walker) Check(context.Context) error { w.next = 0; return nil }
 
 func (w *walker) Estimate(context.Context) (int64, error) { return int64(len(w.rows)), nil }

@@ -70,6 +70,8 @@ type pass struct {
 
 	rows     atomic.Int64 // taken from the source in this walk
 	read     atomic.Int64 // rows of the walk that are behind the reader, for progress
+	sealed   atomic.Int64 // values of this walk's rows that the store had encrypted
+	plain    atomic.Int64 // those that it keeps in the clear, though it may encrypt
 	handed   atomic.Int64 // tokens meant for senders in this walk
 	admitted int64        // likewise, in this run; the feeding goroutine's
 	total    atomic.Int64 // rows of the source, estimated

@@ -9,6 +9,7 @@ import (
 
 	"tokenmigrate/checkpoint"
 	"tokenmigrate/migrate/connect"
+	"tokenmigrate/migrate/report"
 	"tokenmigrate/source"
 )
 
@@ -41,6 +42,10 @@ type Options struct {
 	CredentialChanges bool
 
 	Policy Policy
+
+	// Store tells what the source is read as, for the report, which counts the
+	// values in it. The zero Store: a query of the user's own.
+	Store report.Store
 
 	// Redact is the last line of defence for the text of the error that ends a run,
 	// before it is recorded and reported. Nil: nothing is redacted.
@@ -98,6 +103,7 @@ var (
 
 // pages is what the pass reads from.
 type pages interface {
+	CheckKeys(ctx context.Context) error
 	Check(ctx context.Context) error
 	Page(ctx context.Context, after source.Cursor) (source.Page, error)
 	Estimate(ctx context.Context) (int64, error)

@@ -68,6 +68,11 @@ func (p *pass) account(r *report.Report, limited bool) {
 	tally, calls := p.ledger.current()
 	tally.Fill(r)
 	r.Calls = calls
+	r.Store = p.o.Store
+	r.Store.Encrypted, r.Store.Plain = p.sealed.Load(), p.plain.Load()
+	if r.Store.Warnings == nil {
+		r.Store.Warnings = []string{}
+	}
 	r.Remaining = p.remaining()
 	if p.ledger.walked() {
 		r.Remaining = report.Remaining{}

@@ -14,6 +14,9 @@ import (
 // walks goes over the source until a walk sends nothing, at most as often as
 // the policy allows.
 func (p *pass) walks(ctx context.Context) error {
+	if err := p.wait.database(ctx, "source database", func() error { return p.src.CheckKeys(ctx) }); err != nil {
+		return err
+	}
 	if total, err := p.src.Estimate(ctx); err == nil {
 		p.total.Store(total)
 	} else {
@@ -43,6 +46,8 @@ func (p *pass) walk(ctx context.Context) error {
 	p.rows.Store(0)
 	p.read.Store(0)
 	p.handed.Store(0)
+	p.sealed.Store(0)
+	p.plain.Store(0)
 	if err := p.wait.database(ctx, "source database", func() error { return p.src.Check(ctx) }); err != nil {
 		return err
 	}
@@ -89,6 +94,7 @@ func (p *pass) feed(ctx context.Context, chunks chan<- *chunk) error {
 			return err
 		}
 		after, end = page.Next, page.End
+		p.countValues(page.Rows)
 		if err := p.feedRows(ctx, open, chunks, page.Rows, page.ReadAt); err != nil {
 			return err
 		}
@@ -195,6 +201,16 @@ func (p *pass) judgeRows(ctx context.Context, rows []source.Row) (rulings []ruli
 		return err
 	})
 	return rulings, err
+}
+
+// countValues counts what an Opener found in a page's rows.
+func (p *pass) countValues(rows []source.Row) {
+	sealed, plain := 0, 0
+	for i := range rows {
+		sealed, plain = sealed+rows[i].Decrypted, plain+rows[i].Plain
+	}
+	p.sealed.Add(int64(sealed))
+	p.plain.Add(int64(plain))
 }
 
 // page reads the page behind after.

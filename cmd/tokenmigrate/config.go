@@ -52,7 +52,7 @@ type Config struct {
 // SourceConfig says what rows to read, and from where.
 type SourceConfig struct {
 	DB            *pgx.ConnConfig   // connection string and password together; nil if the command needs no source
-	Store         string            // a known store, or "" if Query is given
+	Store         string            // a known store's proper name, or "" if Query is given
 	Params        map[string]string // the store's parameters; nil if there are none
 	Query         string            // or "" if Store is given
 	Where         string            // one more condition on the mapped columns, or ""
@@ -66,6 +66,7 @@ type SourceConfig struct {
 type MissingExpiry struct {
 	Default    time.Duration
 	ByProvider map[string]time.Duration // goes before Default; nil if there are none
+	Given      bool                     // the file says so; else it is the store's own that counts
 }
 
 // DestinationConfig says where tokens go.
@@ -115,13 +116,12 @@ type PolicyConfig struct {
 // loadConfig reads the configuration file at path and checks it. Variables and
 // files behind ${...} are looked up only for the parts that need names, getenv
 // being os.LookupEnv outside of tests; connection strings are completed from
-// PG... variables and files as every Postgres client does. stores are the names
-// that source.store may have; without any, every store is refused.
+// PG... variables and files as every Postgres client does.
 //
 // The error is a *configError that tells all problems at once. Neither it nor
 // Config.Warnings ever holds an expanded value, a password or a credential.
-func loadConfig(path string, need need, getenv func(string) (string, bool), stores ...string) (*Config, error) {
-	l := &loader{file: path, need: need, getenv: getenv, stores: stores}
+func loadConfig(path string, need need, getenv func(string) (string, bool)) (*Config, error) {
+	l := &loader{file: path, need: need, getenv: getenv}
 	cfg := &Config{File: path}
 	if root := l.read(); root != nil {
 		l.config(cfg, root)
@@ -159,7 +159,7 @@ func (l *loader) source(c *SourceConfig, s *section) {
 	case store.filled() && query.filled():
 		query.problem("is given beside store; keep one of them")
 	case store.filled():
-		l.knownStore(store)
+		c.Store = knownStore(store, params, decrypt)
 	case s.used && store.blank() && query.blank():
 		s.problem("has neither query nor store; give a query whose columns are named as the README tells")
 	}
@@ -168,7 +168,7 @@ func (l *loader) source(c *SourceConfig, s *section) {
 			v.problem("belongs to a store, and this file has a query; remove it")
 		}
 	}
-	c.Store, c.Query, c.Where = store.text, query.text, where.text
+	c.Query, c.Where = query.text, where.text
 	for _, v := range []*value{query, where} {
 		if place := sqlPlaceholder(v.text); place != "" {
 			v.problem("has the placeholder %s, which nothing fills in; write the value itself", place)

@@ -43,7 +43,7 @@ func FuzzConfig(f *testing.F) {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cfg, err := loadConfig(path, needAll, func(string) (string, bool) { return value, true }, "authjs")
+		cfg, err := loadConfig(path, needAll, func(string) (string, bool) { return value, true })
 		var told []problem
 		if err == nil {
 			told = cfg.Warnings

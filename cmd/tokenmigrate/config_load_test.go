@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"tokenmigrate/source/stores"
 )
 
 // withoutPG takes the variables away that complete connection strings.
@@ -37,13 +38,13 @@ func lookupIn(env map[string]string) func(string) (string, bool) {
 
 // loadText loads a configuration file c.yaml of that text. Where it is refused,
 // the problems are returned, the file's folder left out.
-func loadText(t testing.TB, text string, need need, env map[string]string, stores ...string) (*Config, string) {
+func loadText(t testing.TB, text string, need need, env map[string]string) (*Config, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "c.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := loadConfig(path, need, lookupIn(env), stores...)
+	cfg, err := loadConfig(path, need, lookupIn(env))
 	if err == nil {
 		return cfg, ""
 	}
@@ -216,7 +217,7 @@ func TestLoadConfig_TakesEveryKey(t *testing.T) {
 		{"where", cfg.Source.Where, "provider = '${NOT_AGAIN}'"},
 		{"page size", cfg.Source.PageSize, 100_000},
 		{"missing expiry", cfg.Source.MissingExpiry, MissingExpiry{12 * time.Hour, map[string]time.Duration{
-			"github": 3650 * 24 * time.Hour, "slack": 0, "google": 7 * 24 * time.Hour}}},
+			"github": 3650 * 24 * time.Hour, "slack": 0, "google": 7 * 24 * time.Hour}, true}},
 		{"url", cfg.Destination.URL, "http://localhost:8099"},
 		{"token", cfg.Destination.Token.Reveal(), "vca_credential"},
 		{"token's file", filepath.Base(cfg.Destination.TokenFile), "token"},
@@ -277,26 +278,31 @@ func TestLoadConfig_TouchesOnlyWhatTheCommandUses(t *testing.T) {
 	}
 }
 
-func TestLoadConfig_KnowsTheStoresItIsTold(t *testing.T) {
+func TestLoadConfig_KnowsTheStores(t *testing.T) {
 	withoutPG(t)
-	env := map[string]string{"STORE": "authjz"}
-	text := func(store string) string {
-		return "migration: m\nsource:\n  url: postgres://localhost/db\n  store: " + store + "\n  params: {table: accounts}\n  decrypt: {key: k3y-text}\n"
+	env := map[string]string{"STORE": "authjz", "KEY": "k3y-text"}
+	text := func(store, rest string) string {
+		return "migration: m\nsource:\n  url: postgres://localhost/db\n  store: " + store + "\n" + rest
 	}
-	cfg, problems := loadText(t, text("authjs"), needSource, env, "authjs", "nango")
+	cfg, problems := loadText(t, text("Better-Auth", "  params: {table: accounts}\n  decrypt: {secret: \"${KEY}\"}\n"), needSource, env)
 	if problems != "" {
 		t.Fatal(problems)
 	}
-	if cfg.Source.Store != "authjs" || cfg.Source.Params["table"] != "accounts" || cfg.Source.Decrypt["key"].Reveal() != "k3y-text" {
-		t.Errorf("got %+v with the key %q, want the store authjs with its table and key", cfg.Source, cfg.Source.Decrypt["key"].Reveal())
+	if cfg.Source.Store != "better-auth" || cfg.Source.Params["table"] != "accounts" || cfg.Source.Decrypt["secret"].Reveal() != "k3y-text" {
+		t.Errorf("got %+v with the key %q, want the store better-auth with its table and key", cfg.Source, cfg.Source.Decrypt["secret"].Reveal())
 	}
-	for store, want := range map[string]string{
-		"authjz":   `c.yaml:4: source.store: "authjz" is not a known store; did you mean authjs? known: authjs, nango`,
-		"x":        `c.yaml:4: source.store: "x" is not a known store; known: authjs, nango`,
-		"${STORE}": `c.yaml:4: source.store: the value of ${STORE} is not a known store; known: authjs, nango`,
+	known := strings.Join(stores.Names(), ", ")
+	for _, c := range []struct{ store, rest, want string }{
+		{"authjz", "", `c.yaml:4: source.store: "authjz" is not a known store; did you mean authjs? known: ` + known},
+		{"x", "", `c.yaml:4: source.store: "x" is not a known store; known: ` + known},
+		{"${STORE}", "", `c.yaml:4: source.store: the value of ${STORE} is not a known store; known: ` + known},
+		{"authjs", "  params: {tabel: accounts}", `c.yaml:5: source.params.tabel: is not a parameter of store authjs; did you mean table? Known are table, key, user_id, provider_account_id, refresh_token_expires_at, oauth_token, providers`},
+		{"authjs", "  decrypt: {secret: x}", `c.yaml:5: source.decrypt.secret: is not needed: store authjs keeps nothing encrypted; remove it`},
+		{"better-auth", "  decrypt: {secert: x}", `c.yaml:5: source.decrypt.secert: is not a key of store better-auth; did you mean secret? Known are `},
+		{"supabase", "", `c.yaml:4: source.store: "supabase" is no store of tokens: `},
 	} {
-		if _, got := loadText(t, text(store), needSource, env, "authjs", "nango"); got != want {
-			t.Errorf("got  %s\nwant %s", got, want)
+		if _, got := loadText(t, text(c.store, c.rest), needSource, env); !strings.HasPrefix(got, c.want) {
+			t.Errorf("got  %s\nwant %s", got, c.want)
 		}
 	}
 }
@@ -325,7 +331,7 @@ func TestExampleConfig_LoadsAndShowsTheDefaults(t *testing.T) {
 		{"send", got.Send, bare.Send},
 		{"policy", got.Policy, bare.Policy},
 		{"page_size", got.Source.PageSize, bare.Source.PageSize},
-		{"missing_expiry", got.Source.MissingExpiry, bare.Source.MissingExpiry},
+		{"missing_expiry", got.Source.MissingExpiry.Default, bare.Source.MissingExpiry.Default},
 		{"where", got.Source.Where, bare.Source.Where},
 		{"url", got.Destination.URL, bare.Destination.URL},
 		{"environment", got.Destination.Environment, bare.Destination.Environment},

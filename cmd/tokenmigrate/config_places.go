@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tokenmigrate/migrate/connect"
+	"tokenmigrate/source/stores"
 )
 
 // database reads url and password. It returns nil where the command uses no
@@ -258,18 +259,58 @@ func warnOfDefaultTeam(connectors []*value) {
 	}
 }
 
-// knownStore notes a store that is not known.
-func (l *loader) knownStore(v *value) {
-	if slices.Contains(l.stores, v.text) {
-		return
+// knownStore returns the proper name of the store that v names, and notes what
+// is wrong with it, its parameters and its keys.
+func knownStore(v *value, params, decrypt []*value) string {
+	s, ok := stores.ByName(v.text)
+	if !ok {
+		remedy := "known: " + strings.Join(stores.Names(), ", ")
+		if near := nearest(strings.ToLower(v.text), stores.Names()); near != "" && len(v.refs) == 0 {
+			remedy = "did you mean " + near + "? " + remedy
+		}
+		v.problem("%s is not a known store; %s", v.says(), remedy)
+		return ""
 	}
-	if len(l.stores) == 0 {
-		v.problem("%s is not known, as no store is yet; give a query instead", v.says())
-		return
+	if s.NoStore != "" {
+		v.problem("%s is no store of tokens: %s", v.says(), s.NoStore)
+		return ""
 	}
-	remedy := "known: " + strings.Join(l.stores, ", ")
-	if near := nearest(v.text, l.stores); near != "" && len(v.refs) == 0 {
-		remedy = "did you mean " + near + "? " + remedy
+	names := func(n int, name func(int) string) []string {
+		list := make([]string, n)
+		for i := range list {
+			list[i] = name(i)
+		}
+		return list
 	}
-	v.problem("%s is not a known store; %s", v.says(), remedy)
+	all := s.AllParams()
+	known := names(len(all), func(i int) string { return all[i].Name })
+	for _, p := range params {
+		if problem := s.Check(stores.Params{p.name: p.text})[p.name]; problem != "" {
+			p.problem("%s%s", problem, unknownName(p.name, known, "stores "+s.Name))
+		}
+	}
+	known = names(len(s.Keys), func(i int) string { return s.Keys[i].Name })
+	for _, k := range decrypt {
+		if _, ok := s.Key(k.name); ok {
+			continue
+		}
+		if len(known) == 0 {
+			k.problem("is not needed: store %s keeps nothing encrypted; remove it", s.Name)
+			continue
+		}
+		k.problem("is not a key of store %s%s", s.Name, unknownName(k.name, known, "stores "+s.Name))
+	}
+	return s.Name
+}
+
+// unknownName suggests what was meant by a name that is not known, and where to
+// look; "" if the name is known.
+func unknownName(name string, known []string, command string) string {
+	switch near := nearest(name, known); {
+	case slices.Contains(known, name):
+		return ""
+	case near != "":
+		return "; did you mean " + near + "? Known are " + strings.Join(known, ", ")
+	}
+	return "; known are " + strings.Join(known, ", ") + ": see `tokenmigrate " + command + "`"
 }

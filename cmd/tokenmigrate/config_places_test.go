@@ -179,7 +179,7 @@ checkpoint:
 send:
   requests_per_minute: ${RPM}
 `
-	cfg, problems := loadText(t, text, needAll, map[string]string{"M": "acme", "PW": `p"ä+ß`, "RPM": "40"}, "s")
+	cfg, problems := loadText(t, text, needAll, map[string]string{"M": "acme", "PW": `p"ä+ß`, "RPM": "40"})
 	if problems != "" {
 		t.Fatal(problems)
 	}

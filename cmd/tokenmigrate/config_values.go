@@ -371,10 +371,11 @@ func (s *section) missingExpiry() MissingExpiry {
 	const name = "missing_expiry"
 	f, given := s.find(name)
 	if !given || f.node.Kind != yaml.MappingNode {
-		return MissingExpiry{Default: s.text(name).expiry()}
+		v := s.text(name)
+		return MissingExpiry{Default: v.expiry(), Given: v.filled()}
 	}
 	s.values[name] = &value{s: s}
-	var m MissingExpiry
+	m := MissingExpiry{Given: true}
 	for _, v := range s.entries(name) {
 		v.requireText("write reject or a duration")
 		if v.name == "default" {

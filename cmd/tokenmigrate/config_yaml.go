@@ -22,7 +22,6 @@ type loader struct {
 	file     string
 	need     need
 	getenv   func(string) (string, bool)
-	stores   []string
 	sections []*section // in the order in which they were asked for
 	problems []problem
 	warnings []problem

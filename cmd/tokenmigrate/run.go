@@ -21,6 +21,7 @@ import (
 	"tokenmigrate/migrate/connect"
 	"tokenmigrate/migrate/report"
 	"tokenmigrate/source"
+	"tokenmigrate/source/stores"
 )
 
 // runFlags are the flags of run and dry-run.
@@ -131,7 +132,14 @@ func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migr
 
 	start, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	src, err := source.Open(start, cfg.Source.DB, sourceOptions(cfg, log))
+	from, err := readAs(start, cfg, log)
+	if err != nil {
+		return err
+	}
+	for _, w := range from.plan.Warnings {
+		log.Warn().Str("store", cfg.Source.Store).Msg(w)
+	}
+	src, err := source.Open(start, cfg.Source.DB, from.options)
 	if err != nil {
 		return err
 	}
@@ -143,6 +151,7 @@ func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migr
 	defer store.Close()
 
 	o := a.migrateOptions(cfg, f, src, client, log)
+	o.Store = report.Store{Name: cfg.Source.Store, Warnings: from.plan.Warnings}
 	if !calls {
 		client = nil
 	}
@@ -166,16 +175,41 @@ func (a *app) openCheckpoint(ctx context.Context, cfg *Config) (*checkpoint.Stor
 	return store, err
 }
 
-func sourceOptions(cfg *Config, log zerolog.Logger) source.Options {
-	return source.Options{
+// reading is how the source is read.
+type reading struct {
+	options source.Options
+	plan    stores.Plan // the zero Plan for a query of the user's own
+}
+
+// readAs returns how the source is read: by its store's preset, which looks at
+// the database, or by the configuration's query. Errors as of
+// stores.Store.Prepare.
+func readAs(ctx context.Context, cfg *Config, log zerolog.Logger) (*reading, error) {
+	missing := cfg.Source.MissingExpiry
+	r := &reading{options: source.Options{
 		Query:         cfg.Source.Query,
 		Where:         cfg.Source.Where,
 		Routes:        source.Routes{Connector: cfg.Destination.Connector, ByProvider: cfg.Destination.Connectors},
 		Environment:   cfg.Destination.Environment,
-		MissingExpiry: source.MissingExpiry{Default: cfg.Source.MissingExpiry.Default, ByProvider: cfg.Source.MissingExpiry.ByProvider},
+		MissingExpiry: source.MissingExpiry{Default: missing.Default, ByProvider: missing.ByProvider},
 		PageSize:      pageSize(cfg),
 		Log:           log,
+	}}
+	store, ok := stores.ByName(cfg.Source.Store)
+	if !ok {
+		return r, nil
 	}
+	plan, err := store.Prepare(ctx, cfg.Source.DB, cfg.Source.Params, cfg.Source.Decrypt)
+	if err != nil {
+		return nil, err
+	}
+	r.plan = *plan
+	r.options.Query, r.options.Open, r.options.Skips = plan.Query, plan.Open, store.Skips
+	if !missing.Given {
+		r.options.MissingExpiry = store.MissingExpiry
+	}
+	log.Info().Str("store", store.Name).Str("found", plan.Match.Variant).Msg("reading")
+	return r, nil
 }
 
 // pageSize keeps pages so small that their rows are sent before they are old: a
@@ -198,7 +232,7 @@ func (a *app) migrateOptions(cfg *Config, f *runFlags, src *source.Reader, clien
 			"store":       cfg.Source.Store,
 			"connectors":  connectorsText(cfg),
 			"environment": cfg.Destination.Environment,
-			"cipher":      "",
+			"cipher":      cipherName(cfg),
 		},
 		Hashed: map[string]string{
 			"query": cfg.Source.Query, "where": cfg.Source.Where, "params": pairs(cfg.Source.Params),
@@ -226,6 +260,15 @@ func (a *app) migrateOptions(cfg *Config, f *runFlags, src *source.Reader, clien
 		Redact: cfg.Redact, ExitCode: exitCode,
 		Log: log,
 	}
+}
+
+// cipherName tells by what values are opened: the store's cipher, if keys for it
+// are given.
+func cipherName(cfg *Config) string {
+	if len(cfg.Source.Decrypt) == 0 {
+		return ""
+	}
+	return cfg.Source.Store
 }
 
 func connectorsText(cfg *Config) string {
