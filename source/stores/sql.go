@@ -49,3 +49,39 @@ func candidates(c *Catalogue, given Params, columns ...string) []*Table {
 	}
 	return slices.DeleteFunc(c.With(columns...), func(t *Table) bool { return !t.Readable })
 }
+
+// pick returns the column that a parameter names, or the first of these where
+// it is not given; "" if the table has none of them.
+func (t *Table) pick(given Params, param string, columns ...string) string {
+	return t.First(given.or(param, columns...)...)
+}
+
+// companion returns the table that holds a part of what t holds: the one that
+// given names in param, or else, in the schema of t, the one called name, or any
+// with these columns. Nil if there is none that the role may read.
+func companion(c *Catalogue, given Params, param string, t *Table, name string, columns ...string) *Table {
+	if given[param] != "" {
+		if other := c.Table(given[param]); other != nil && other.Readable && other.Has(columns...) {
+			return other
+		}
+		return nil
+	}
+	if other := c.Beside(t, name); other != nil && other.Readable && other.Has(columns...) {
+		return other
+	}
+	for _, other := range c.With(columns...) {
+		if other != t && other.Schema == t.Schema && other.Readable {
+			return other
+		}
+	}
+	return nil
+}
+
+// quotedList writes texts as a list for IN.
+func quotedList(texts []string) string {
+	quoted := make([]string, len(texts))
+	for i, text := range texts {
+		quoted[i] = literal(text)
+	}
+	return "(" + strings.Join(quoted, ", ") + ")"
+}

@@ -43,11 +43,20 @@ var skipSentences = map[source.Reason]string{
 }
 
 // lasting are the providers whose tokens do not expire where the provider names
-// no expiry. Connect wants one; ten years stand for it.
-func lasting() source.MissingExpiry {
+// no expiry, and those that a store calls by other names, also. Connect wants an
+// expiry; ten years stand for it.
+func lasting(also ...string) source.MissingExpiry {
 	m := map[string]time.Duration{}
-	for _, provider := range []string{"github", "slack", "notion", "clickup", "mailchimp", "shopify", "stripe", "todoist", "webflow", "vercel"} {
+	for _, provider := range append(also, "github", "slack", "notion", "clickup", "mailchimp", "shopify", "stripe", "todoist", "webflow", "vercel") {
 		m[provider] = 3650 * 24 * time.Hour
 	}
 	return source.MissingExpiry{ByProvider: m}
+}
+
+// short is for stores that keep no expiry, or often lose it: any other token than
+// a lasting one is taken to end in an hour, so that Connect soon refreshes it.
+func short(also ...string) source.MissingExpiry {
+	m := lasting(also...)
+	m.Default = time.Hour
+	return m
 }
