@@ -76,7 +76,7 @@ func NewRails(keys RailsKeys) (*Rails, error) {
 		if secret.Empty() {
 			continue
 		}
-		key, ok := key32(secret.Reveal())
+		key, ok := bytes32(secret.Reveal())
 		if !ok {
 			return nil, &KeyError{"raw_key", "must be 32 bytes, or 64 hexadecimal digits or base64 of them"}
 		}
@@ -103,8 +103,8 @@ func NewRails(keys RailsKeys) (*Rails, error) {
 	return c, nil
 }
 
-// key32 decodes a key of 32 bytes: hexadecimal, base64 or the bytes themselves.
-func key32(text string) ([]byte, bool) {
+// bytes32 decodes a key of 32 bytes: hexadecimal, base64 or the bytes themselves.
+func bytes32(text string) ([]byte, bool) {
 	b := trim([]byte(text))
 	if key, ok := unhex(b); ok && len(key) == 32 {
 		return key, true
