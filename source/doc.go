@@ -52,6 +52,16 @@
 // Text is any type of the string category (text, varchar, char, citext, name),
 // a domain over one, or an enum.
 //
+// A store's preset (package stores) may have more: skip, text or NULL, one of
+// Options.Skips for a row to leave out; and what its Opener reads, see there.
+// Credentials that an Opener finds go before the query's own.
+//
+// # Encrypted stores
+//
+// Rows that need an Opener are opened on all processors, while the next ones are
+// read. CheckKeys finds wrong keys before anything is sent; after that a value
+// that does not open concerns its row alone, decrypt_failed.
+//
 // # Secrets
 //
 // Access and refresh tokens and the data column leave this package as

@@ -130,9 +130,9 @@ func (m *mapper) inputs() Values {
 	in := make(Values, len(m.columns))
 	for i := range m.columns {
 		c := &m.columns[i]
-		v := m.values[c.field]
-		if c.field == fInput {
-			v = m.extra[i]
+		v := m.extra[i]
+		if c.field != fInput {
+			v = m.values[c.field]
 		}
 		if v.kind != kindNone && (!v.kind.binary() || v.kind == kindBytes) {
 			in[c.name] = v.text
