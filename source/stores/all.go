@@ -7,4 +7,5 @@ func All() []*Store { return all }
 // One line a store.
 var all = []*Store{
 	authjs,
+	betterAuth,
 }

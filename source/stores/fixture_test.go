@@ -3,6 +3,8 @@ package stores
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -166,3 +168,67 @@ func describe(row *source.Row) string {
 	}
 	return outcome(row)
 }
+
+// longToken is the token of 64 KiB that the ciphers' known answers hold.
+var longToken = strings.Repeat("ya29.0123456789-", 4096)
+
+// sealedValue returns the value of one case of ../cipher/testdata/<file>.json: of
+// bytea columns in hexadecimal.
+func sealedValue(file, name string) string {
+	b, err := os.ReadFile(filepath.Join("..", "cipher", "testdata", file+".json"))
+	if err != nil {
+		panic(err)
+	}
+	var doc struct {
+		Cases []struct {
+			Name    string
+			Data    any
+			DataHex any `json:"data_hex"`
+		}
+	}
+	if err := json.Unmarshal(b, &doc); err != nil {
+		panic(err)
+	}
+	for _, c := range doc.Cases {
+		if c.Name != name {
+			continue
+		}
+		value := c.Data
+		if value == nil {
+			value = c.DataHex
+		}
+		text, ok := value.(string)
+		if pieces, split := value.([]any); split { // a long one
+			for _, piece := range pieces {
+				text += piece.(string)
+			}
+			ok = true
+		}
+		if ok {
+			return text
+		}
+	}
+	panic(fmt.Sprintf("%s.json has no value %q", file, name))
+}
+
+// quoted writes values as a list for VALUES: texts as literals, nil as NULL, a
+// raw as the expression that it is.
+func quoted(values ...any) string {
+	list := make([]string, len(values))
+	for i, v := range values {
+		switch v := v.(type) {
+		case nil:
+			list[i] = "NULL"
+		case raw:
+			list[i] = string(v)
+		case string:
+			list[i] = literal(v)
+		default:
+			list[i] = fmt.Sprint(v)
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// raw is an SQL expression.
+type raw string
