@@ -8,4 +8,10 @@ func All() []*Store { return all }
 var all = []*Store{
 	authjs,
 	betterAuth,
+	djangoAllauth,
+	pythonSocialAuth,
+	nhost,
+	plane,
+	authentik,
+	laravel,
 }

@@ -124,7 +124,7 @@ func TestStore_IsComplete(t *testing.T) {
 		if !tried[s.Name] {
 			t.Errorf("%s: no fixture", s.Name)
 		}
-		if (s.Opener == nil) != (s.Cipher == "") || len(s.Keys) > 0 && s.Opener == nil {
+		if s.Cipher != "" && s.Opener == nil || (len(s.Keys) > 0) != (s.Cipher != "") {
 			t.Errorf("%s: cipher, keys and opener do not agree", s.Name)
 		}
 		for _, p := range s.AllParams() {

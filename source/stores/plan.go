@@ -73,7 +73,13 @@ func (s *Store) choose(c *Catalogue, given Params) (Match, error) {
 		return Match{}, &source.ConfigError{Op: op, Problems: []string{problem + ". See `tokenmigrate stores " + s.Name + "` for its parameters, and `tokenmigrate init` for what is there"}}
 	case 1:
 		m := matches[0]
-		m.Params = s.Defaults().With(m.Params).With(given)
+		found := m.Params
+		m.Params = s.Defaults().With(found).With(given)
+		for name, value := range given { // a table, which Find knows as the database spells it
+			if t := c.Table(value); t != nil && value != "" && t.String() == found[name] {
+				m.Params[name] = found[name]
+			}
+		}
 		return m, nil
 	}
 	var list []string

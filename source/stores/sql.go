@@ -77,8 +77,11 @@ func companion(c *Catalogue, given Params, param string, t *Table, name string, 
 	return nil
 }
 
-// quotedList writes texts as a list for IN.
+// quotedList writes texts as a list for IN; none: a list that holds nothing.
 func quotedList(texts []string) string {
+	if len(texts) == 0 {
+		return "(NULL)"
+	}
 	quoted := make([]string, len(texts))
 	for i, text := range texts {
 		quoted[i] = literal(text)
