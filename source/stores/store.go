@@ -71,6 +71,9 @@ type Key struct {
 	Name string // "secret"
 	Env  string // the store's own variable: "BETTER_AUTH_SECRET"; "" if it has none
 	Doc  string // one line
+	// Needed reports whether a row with encrypted values calls for this key, so that
+	// a starter configuration asks for it. Nil: every such row does.
+	Needed func(in source.Values) bool
 }
 
 // Params are parameters by name. A missing one is not set.
