@@ -2,6 +2,7 @@ package cipher
 
 import (
 	"crypto/aes"
+	"crypto/md5"
 	"crypto/pbkdf2"
 	"crypto/sha1"
 	"unicode/utf8"
@@ -43,7 +44,7 @@ type AttrEncrypted struct {
 	size    int // of the key
 	gcm     bool
 	keys    []string
-	derived derivedKeys // by key and salt
+	derived keptKeys // by key and salt
 }
 
 const (
@@ -168,15 +169,9 @@ func blobOf(text string, n int) ([]byte, bool) {
 func (c *AttrEncrypted) derive(text, salt string, iv []byte, ivSize int) (key, _ []byte) {
 	switch c.mode {
 	case attrSalted:
-		return c.derived.get(text+"\x00"+salt, func() []byte {
-			key, err := pbkdf2.Key(sha1.New, text, []byte(salt), 2000, c.size)
-			if err != nil { // a system that allows no such key: it opens nothing
-				return nil
-			}
-			return key
-		}), iv
+		return c.derived.of(text, salt, func() ([]byte, error) { return pbkdf2.Key(sha1.New, text, []byte(salt), 2000, c.size) }), iv
 	case attrSingle:
-		both := c.derived.get(text, func() []byte { return bytesToKey([]byte(text), nil, 2048, c.size+ivSize) })
+		both := c.derived.of(text, "", func() ([]byte, error) { return bytesToKey([]byte(text), 2048, c.size+ivSize), nil })
 		return both[:c.size], both[c.size:]
 	}
 	return []byte(text)[:c.size], iv
@@ -224,4 +219,19 @@ func rubyUnmarshal(b []byte) []byte {
 		return b
 	}
 	return rest[:n]
+}
+
+// bytesToKey is OpenSSL's EVP_BytesToKey with MD5 and without salt: n bytes made
+// of the password, each 16 of them hashed so many times.
+func bytesToKey(password []byte, iterations, n int) []byte {
+	var all, last []byte
+	for len(all) < n {
+		sum := md5.Sum(append(last, password...))
+		for range iterations - 1 {
+			sum = md5.Sum(sum[:])
+		}
+		last = sum[:]
+		all = append(all, last...)
+	}
+	return all[:n]
 }
