@@ -58,6 +58,12 @@ func (d document) text(names ...string) string {
 	return ""
 }
 
+// object returns an entry that is an object; an empty one if it is none.
+func (d document) object(name string) document {
+	v, _ := d[name].(map[string]any)
+	return v
+}
+
 // list returns an entry that is a text to be split or an array, as the scopes
 // column has it; "" if it is neither.
 func (d document) list(name string) string {

@@ -3,6 +3,8 @@ package stores
 import (
 	"slices"
 	"strings"
+
+	"tokenmigrate/source"
 )
 
 // selectSQL writes a SELECT, a column a line; empty columns are left out.
@@ -87,4 +89,51 @@ func quotedList(texts []string) string {
 		quoted[i] = literal(text)
 	}
 	return "(" + strings.Join(quoted, ", ") + ")"
+}
+
+// sibling returns the table of that name in the schema of a table parameter, for
+// a query.
+func sibling(table, name string) string {
+	schema, _ := splitName(table)
+	if schema == "" {
+		return ident(name)
+	}
+	return ident(schema) + "." + ident(name)
+}
+
+// coalesce selects the first of these expressions that is not NULL, or nothing
+// where there are none.
+func coalesce(expressions []string, as string) string {
+	switch len(expressions) {
+	case 0:
+		return ""
+	case 1:
+		return expressions[0] + " AS " + as
+	}
+	return "coalesce(" + strings.Join(expressions, ", ") + ") AS " + as
+}
+
+// skipSQL selects the skip column: of whens, in their order, those that are not
+// empty. Nothing where all are.
+func skipSQL(whens ...string) string {
+	whens = slices.DeleteFunc(whens, func(w string) bool { return w == "" })
+	if len(whens) == 0 {
+		return "NULL::text AS skip"
+	}
+	return "CASE " + strings.Join(whens, "\n    ") + " END AS skip"
+}
+
+// when leaves rows out for a reason where a condition holds; nothing unless
+// there is what the condition speaks of.
+func when(there bool, condition string, reason source.Reason) string {
+	if !there {
+		return ""
+	}
+	return "WHEN " + condition + " THEN " + literal(string(reason))
+}
+
+// millis is an expression for a timestamp's Unix milliseconds, as an Opener
+// reads them; NULL for infinite ones.
+func millis(column string) string {
+	return "CASE WHEN isfinite(" + column + ") THEN floor(extract(epoch FROM " + column + ") * 1000)::bigint END"
 }
