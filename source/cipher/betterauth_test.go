@@ -2,6 +2,7 @@ package cipher
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,12 +23,13 @@ func init() {
 	}
 	formats = append(formats, format{
 		name:  "better-auth",
-		known: answers("better-auth", open, other),
+		known: slices.Concat(answers("better-auth", open, other), answers("better-auth-elsewhere", open, other)),
 		damaged: []Value{
 			text("$ba$"), text("$ba$1"), text("$ba$$" + strings.Repeat("ab", 60)), text("$ba$-1$" + strings.Repeat("ab", 60)),
 			text("$ba$x$" + strings.Repeat("ab", 60)), text("$ba$1$"), text("$ba$1$abcd"), text("$ba$1$" + strings.Repeat("xy", 60)),
 			text("$ba$99999999999999999999999$" + strings.Repeat("ab", 60)),
 		},
+		words: []string{"secret"},
 		plain: []Value{
 			text(strings.Repeat("a", 79)), text(strings.Repeat("a", 81)), text("0123456789abcdef0123456789abcdef01234567"),
 			text(strings.Repeat("ab", 39)), text(strings.Repeat("xy", 60)), text("$bad$1$ab"),

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"strconv"
 	"unicode"
 	"unicode/utf8"
 )
@@ -78,6 +79,12 @@ func openCBC(key, iv, sealed []byte) ([]byte, bool) {
 	}
 	text, padding := plain[:len(plain)-pad], plain[len(plain)-pad:]
 	return text, bytes.Count(padding, padding[:1]) == pad
+}
+
+// keyLength returns the KeyError of a key that has n of something, and must have
+// another number: "must have 32 bytes, and has 16".
+func keyLength(name, problem string, n int) *KeyError {
+	return &KeyError{name, problem + " " + strconv.Itoa(n)}
 }
 
 // readable reports whether b is text as tokens and documents are: UTF-8 without

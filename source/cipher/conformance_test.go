@@ -33,9 +33,9 @@ type format struct {
 	damaged []Value  // sealed, and ErrFormat whatever the keys
 	plain   []Value  // not sealed: what a store that encrypts by option holds of old
 	words   []string // what error texts may share with values: the names of fields, prefixes
-	// keylessSealing: the format also opens without any key (Kratos' noop), so the
-	// suite does not ask for ErrNoKey.
-	keylessSealing bool
+	// keysOptional: what the constructor takes is optional (Windmill's salt), so that
+	// a value that needs it is no ErrNoKey.
+	keysOptional bool
 }
 
 // formats are all formats that the suite tests.
@@ -246,7 +246,7 @@ func TestFormats_TellMissingKeys(t *testing.T) {
 		switch {
 		case k.keyless:
 			checkOpens(t, c, k.value, k.want)
-		case f.keylessSealing:
+		case f.keysOptional:
 			checkFails(t, f, k, c, k.value, nil)
 		default:
 			checkFails(t, f, k, c, k.value, ErrNoKey)
@@ -464,7 +464,7 @@ func checkTampered(t *testing.T, f format, k known, c Cipher, v Value, seen map[
 		}
 		return true
 	case string(got) == k.want:
-	case k.authenticated && !(f.keylessSealing || k.keyless):
+	case k.authenticated:
 		t.Errorf("a changed value opened to another plaintext of %d bytes", len(got))
 	case !utf8.Valid(got) || bytes.ContainsFunc(got, func(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' }):
 		t.Errorf("a changed value opened to %d bytes that are no text", len(got))

@@ -1,57 +1,41 @@
 package cipher
 
-import (
-	"crypto/md5"
-	"sync"
-)
+import "sync"
 
-// derivedAtMost bounds the keys that a derivedKeys keeps. Where each value has a
-// salt of its own, most are never asked for again.
-const derivedAtMost = 4096
+// maxDerived is how many keys a keptKeys holds; where every value has a salt of
+// its own, keeping more would only grow.
+const maxDerived = 4096
 
-// derivedKeys keeps keys that cost time to derive, by what they are derived with.
-// The zero value is ready; it is safe for concurrent use.
-type derivedKeys struct {
+// keptKeys keeps keys that cost time to derive, by what they are derived from. The
+// zero value is empty and ready. It is safe for concurrent use.
+type keptKeys struct {
 	mu   sync.Mutex
-	keys map[string]*derivedKey
+	keys map[[2]string]*keptKey // by secret and salt
 }
 
-type derivedKey struct {
+type keptKey struct {
 	once sync.Once
 	key  []byte
 }
 
-// get returns the key of salt, derived once however many ask at a time. It must
-// not be changed.
-func (d *derivedKeys) get(salt string, derive func() []byte) []byte {
-	d.mu.Lock()
-	if len(d.keys) >= derivedAtMost {
-		clear(d.keys)
-	}
-	entry := d.keys[salt]
-	if entry == nil {
-		if d.keys == nil {
-			d.keys = map[string]*derivedKey{}
+// of returns the key of a secret and a salt, derived once however many ask at a
+// time; they must not change it. nil stands for a derivation that failed.
+func (k *keptKeys) of(secret, salt string, derive func() ([]byte, error)) []byte {
+	id := [2]string{secret, salt}
+	k.mu.Lock()
+	kept := k.keys[id]
+	if kept == nil {
+		if k.keys == nil || len(k.keys) >= maxDerived {
+			k.keys = map[[2]string]*keptKey{}
 		}
-		entry = new(derivedKey)
-		d.keys[salt] = entry
+		kept = new(keptKey)
+		k.keys[id] = kept
 	}
-	d.mu.Unlock()
-	entry.once.Do(func() { entry.key = derive() })
-	return entry.key
-}
-
-// bytesToKey is OpenSSL's EVP_BytesToKey with MD5: n bytes made of the password
-// and a salt of 8 bytes or none, each MD5 repeated.
-func bytesToKey(password, salt []byte, iterations, n int) []byte {
-	var all, last []byte
-	for len(all) < n {
-		sum := md5.Sum(append(append(last, password...), salt...))
-		for range iterations - 1 {
-			sum = md5.Sum(sum[:])
+	k.mu.Unlock()
+	kept.once.Do(func() {
+		if key, err := derive(); err == nil {
+			kept.key = key
 		}
-		last = sum[:]
-		all = append(all, last...)
-	}
-	return all[:n]
+	})
+	return kept.key
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/md5"
 	"crypto/sha256"
 	"regexp"
-	"unicode/utf16"
 
 	"tokenmigrate/migrate/connect"
 )
@@ -117,10 +116,7 @@ func NewN8n(rows []N8nDataKey, instance ...connect.Secret) (*N8n, error) {
 // n8nPasswords returns what key may be as bytes: its UTF-16 units' low bytes, and
 // its UTF-8 if that differs.
 func n8nPasswords(key string) [][]byte {
-	var latin []byte
-	for _, unit := range utf16.Encode([]rune(key)) {
-		latin = append(latin, byte(unit))
-	}
+	latin := latin1(key)
 	if string(latin) == key {
 		return [][]byte{latin}
 	}

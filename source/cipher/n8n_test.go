@@ -3,6 +3,7 @@ package cipher
 import (
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,7 +36,7 @@ func init() {
 	version2 := base64.StdEncoding.EncodeToString(append([]byte{2}, make([]byte, 80)...))
 	formats = append(formats, format{
 		name:  "n8n",
-		known: answers("n8n", openN8n, other),
+		known: slices.Concat(answers("n8n", openN8n, other), answers("n8n-elsewhere", openN8n, other)),
 		damaged: []Value{
 			text("U2FsdGVkX1"), text("U2FsdGVkX19hYmNk"), text("U2FsdGVkX1!!"), text("U2FsdGVkX19" + strings.Repeat("A", 50)),
 		},
@@ -43,7 +44,7 @@ func init() {
 			text(`{"oauthTokenData":{}}`), text("https://example.com/" + strings.Repeat("a", 80)), text("user:password"), text("aes:" + strings.Repeat("A", 20)),
 			text(strings.Repeat("k", 37) + ":" + version2), text(version2),
 		},
-		words: []string{"aes-256-gcm", "aes-256-cbc", "deployment_key"},
+		words: []string{"aes-256-gcm", "aes-256-cbc", "deployment_key", "instance"},
 	})
 }
 
