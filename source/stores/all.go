@@ -9,9 +9,9 @@ var all = []*Store{
 	authjs,
 	betterAuth,
 	djangoAllauth,
+	laravel,
 	pythonSocialAuth,
 	nhost,
 	plane,
 	authentik,
-	laravel,
 }
