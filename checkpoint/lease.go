@@ -49,7 +49,7 @@ var ErrLeaseLost = errors.New("the lease was lost: another worker has taken this
 func (s *Store) Acquire(ctx context.Context, migration int64, shard, shards int, holder string, dead func(holder string) bool) (Lease, error) {
 	lease := Lease{Migration: migration, Shard: shard, Holder: holder}
 	var held *HeldError
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.begin(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, s.in(`
 			INSERT INTO {schema}.leases (migration_id, shard, shards, holder, epoch, expires_at)
 			VALUES ($1, $2, $3, '', 0, clock_timestamp()) ON CONFLICT DO NOTHING`), migration, shard, shards); err != nil {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // lapse moves the end of all leases into the past.
@@ -92,6 +94,24 @@ func TestAcquire_ChangesHands(t *testing.T) {
 			}
 			must(t, s.Renew(t.Context(), second))
 		})
+	}
+}
+
+// A worker that is cut off in the middle of a transaction does not keep its locks.
+func TestStore_ServerEndsAnAbandonedTransaction(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	setting := ""
+	read := func(tx pgx.Tx) error {
+		return tx.QueryRow(t.Context(), `SELECT current_setting('idle_in_transaction_session_timeout')`).Scan(&setting)
+	}
+	must(t, s.begin(t.Context(), read))
+	if setting != "15s" {
+		t.Errorf("in a transaction of ours: got %q, want 15s", setting)
+	}
+	must(t, pgx.BeginFunc(t.Context(), s.pool, read))
+	if setting != "0" {
+		t.Errorf("in the session's next transaction: got %q, want what it was, 0", setting)
 	}
 }
 

@@ -87,7 +87,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 		return fmt.Errorf("schema %q has version %d, this program knows %d: %w", s.schema, version, len(all), ErrNewerSchema)
 	}
 	wanted := "CREATE on the database"
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.begin(ctx, func(tx pgx.Tx) error {
 		// Looked for first: CREATE SCHEMA wants a privilege even where it exists.
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('tokenmigrate.schema'), hashtext($1))`, s.schema); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sort"
 	"strings"
 	"time"
@@ -59,6 +60,21 @@ func Open(ctx context.Context, cfg *pgx.ConnConfig, schema string) (*Store, erro
 
 // Close ends all connections.
 func (s *Store) Close() { s.pool.Close() }
+
+// idleInTransaction is how long the server waits for the next statement of a
+// transaction. A worker that is frozen or cut off between two of them would else
+// keep its locks, and so the lease, from everyone for as long as TCP is patient.
+const idleInTransaction = 15 * time.Second
+
+// begin calls do in a transaction, which it commits unless do fails.
+func (s *Store) begin(ctx context.Context, do func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL idle_in_transaction_session_timeout = %d`, idleInTransaction.Milliseconds())); err != nil {
+			return err
+		}
+		return do(tx)
+	})
+}
 
 // in puts the schema's quoted name into a statement.
 func (s *Store) in(sql string) string { return strings.ReplaceAll(sql, "{schema}", s.quoted) }
