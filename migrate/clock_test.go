@@ -177,3 +177,26 @@ func testClockIsSet(t *testing.T, off time.Duration) {
 	}
 	w.wantNothingOpen()
 }
+
+// A worker that is frozen between an intent and its call, until its lease has
+// lapsed, takes the intent back when it wakes, and makes no call before it has
+// renewed the lease and read the rows again.
+func TestRun_AFrozenCallIsNotMade(t *testing.T) {
+	t.Parallel()
+	w := newNetwork(t, 30, sandbox.Options{})
+	w.o.Concurrency = 1
+	var slept atomic.Int64
+	w.o.now = func() time.Time { return time.Now().Add(time.Duration(slept.Load())) }
+	w.source.Now = w.o.now
+	steps := map[string]int{}
+	w.o.Step = func(name string, _ int) { // the one sender's goroutine
+		if steps[name]++; name == "after_intent" && steps[name] == 2 {
+			slept.Store(int64(checkpoint.LeaseTTL + time.Second))
+		}
+	}
+	r, err := w.start()()
+	w.wantOnce(r, err)
+	if steps["after_intent"] != 4 || steps["after_call"] != 3 || r.Calls.Made != 3 {
+		t.Errorf("got %v, %d calls told of; want 4 intents and 3 calls", steps, r.Calls.Made)
+	}
+}
