@@ -228,7 +228,7 @@ func TestLoadConfig_TakesEveryKey(t *testing.T) {
 		{"schema", cfg.Checkpoint.Schema, "tokens_2"},
 		{"send", cfg.Send, SendConfig{50, 7, 512 << 10, 64, 90 * time.Second, 3, 90 * time.Minute}},
 		{"policy", cfg.Policy, PolicyConfig{"send", "skip", "fresh", "send", 5, MaxFailed{Share: 1000}, 125_000}},
-		{"warnings", len(cfg.Warnings), 0},
+		{"warnings, of the written out password", len(cfg.Warnings), 1},
 	} {
 		if !reflect.DeepEqual(c.got, c.want) {
 			t.Errorf("%s: got %+v, want %+v", c.what, c.got, c.want)

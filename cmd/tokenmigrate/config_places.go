@@ -36,6 +36,10 @@ func (s *section) database() *pgx.ConnConfig {
 		return nil
 	}
 	written := dsnSettings(dsn.text)
+	if literal := dsnSettings(dsn.raw)["password"]; literal != "" && !strings.Contains(literal, "${") {
+		dsn.warn("holds a password that stands in this file; take it from elsewhere: ${NAME}, or ${file:/path} under password")
+	}
+	password.warnIfLiteral()
 	s.l.secrets = append(s.l.secrets, cfg.Password, written["password"], written["sslpassword"])
 	if written["password"] != "" && password.filled() {
 		password.problem("is given beside a password in url; keep one of them")
@@ -43,6 +47,7 @@ func (s *section) database() *pgx.ConnConfig {
 	if password.filled() {
 		cfg.Password = password.text
 	}
+	cfg.DialFunc = databaseDialer.DialContext
 	if prefersTLS(cfg) && written["sslmode"] == "" && os.Getenv("PGSSLMODE") == "" {
 		dsn.problem("%shas no sslmode, and the server is not on this machine; add sslmode=verify-full (or require, or disable where the network is trusted)", dsn.of())
 	}
@@ -232,7 +237,16 @@ func (s *section) credential(c *DestinationConfig) {
 	if !credentialText(v.text) {
 		v.problem("%sis not a credential: it holds spaces, line breaks or characters outside ASCII; give the credential alone", v.of())
 	}
+	v.warnIfLiteral()
 	c.Token, c.TokenFile = connect.NewSecret(v.text), v.file
+}
+
+// warnIfLiteral warns of a secret that is written out: the file is likely to be
+// copied, shown and kept in a repository.
+func (v *value) warnIfLiteral() {
+	if v.filled() && len(v.refs) == 0 {
+		v.warn("is a secret that stands in this file; take it from elsewhere: ${NAME}, or ${file:/path} for a mounted Secret")
+	}
 }
 
 // credentialText reports whether text can stand in an Authorization header as

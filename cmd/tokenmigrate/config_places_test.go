@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -202,6 +203,55 @@ send:
 	}
 	if got := (*Config)(nil).Redact("as it is"); got != "as it is" {
 		t.Errorf("a nil Config made %q of the text", got)
+	}
+}
+
+// A secret that is written out in the file is warned of by its line, and is not
+// repeated.
+func TestConfig_WarnsOfLiteralSecrets(t *testing.T) {
+	withoutPG(t)
+	env := map[string]string{"PW": "from-variable", "T": "from-variable", "URL": "postgres://u:from-variable@localhost/db"}
+	const inFile, inURL = "is a secret that stands in this file", "holds a password that stands in this file"
+	for _, c := range []struct{ url, password, token, want string }{
+		{"postgres://u@localhost/db", "${PW}", "${T}", ""},
+		{"${URL}", "", "${T}", ""},
+		{"postgres://u:${PW}@localhost/db", "", "${T}", ""},
+		{"host=localhost password=${PW}", "", "${T}", ""},
+		{"host=localhost password='${PW}'", "", "${T}", ""},
+		{"postgres://u:hunter2@localhost/db", "", "${T}", "4 source.url " + inURL},
+		{"postgres://${T}:hunter2@localhost/db", "", "${T}", "4 source.url " + inURL},
+		{"host=localhost password='hunter2'", "", "${T}", "4 source.url " + inURL},
+		{"postgres://u@localhost/db", "hunter2", "${T}", "5 source.password " + inFile},
+		{"postgres://u@localhost/db", "${PW}", "hunter2", "8 destination.token " + inFile},
+		{"postgres://u@localhost/db", "${PW}", "vcp_${T}", ""}, // a part of it
+	} {
+		cfg, problems := loadText(t, fmt.Sprintf(`
+migration: acme
+source:
+  url: %s
+  password: %q
+  query: SELECT 1
+destination:
+  token: %s
+  connector: scl_1
+checkpoint:
+  url: ${URL}
+`, c.url, c.password, c.token), needAll, env)
+		if problems != "" {
+			t.Errorf("%+v: %s", c, problems)
+			continue
+		}
+		got := ""
+		for _, w := range cfg.Warnings {
+			text, _, _ := strings.Cut(w.Text, ";")
+			got += fmt.Sprintf("%d %s %s", w.Line, w.Key, text)
+			if strings.Contains(w.String(), "hunter2") {
+				t.Errorf("%+v: the warning tells the secret: %s", c, w)
+			}
+		}
+		if got != c.want {
+			t.Errorf("%+v:\ngot  %q\nwant %q", c, got, c.want)
+		}
 	}
 }
 

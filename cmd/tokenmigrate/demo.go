@@ -79,7 +79,6 @@ fails where they do not agree.
 
 It takes less than half a minute, needs Postgres to be installed, calls nothing
 outside of this machine, and leaves nothing behind.`,
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if rows < demoLeast || rows > demoMost {
 				return &usageError{cmd.CommandPath(), fmt.Errorf("--rows %d: use %d to %d", rows, demoLeast, demoMost)}

@@ -195,4 +195,13 @@ func TestFailures_ListsEachOnce(t *testing.T) {
 		t.Errorf("csv of one reason: got %d lines, want 3", got)
 	}
 	r.must(78, "failures", "--format", "xml")
+	for reason, want := range map[string]string{
+		"refuse": "no token has the reason refuse; did you mean refused?", "password_login": "no token has the reason password_login; known: changed, ",
+		"decrypt_failed": "", "refused": "",
+	} {
+		said := r.must(0, "failures", "--reason", reason).stderr.String()
+		if told := strings.Contains(said, "no token has the reason"); told != (want != "") || !strings.Contains(said, want) {
+			t.Errorf("--reason %s: got %q on stderr, want %q", reason, said, want)
+		}
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -117,7 +118,6 @@ func (a *app) command() *cobra.Command {
 		Long:          rootHelp,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			return fromEnvironment(cmd, a.getenv)
@@ -141,7 +141,7 @@ func (a *app) command() *cobra.Command {
 func wrapArgs(cmd *cobra.Command) {
 	check := cmd.Args
 	if check == nil {
-		check = cobra.NoArgs
+		check = noArguments
 	}
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
@@ -149,6 +149,41 @@ func wrapArgs(cmd *cobra.Command) {
 		}
 		return nil
 	}
+}
+
+// noArguments refuses words where a command takes none. It repeats them only
+// where they look like a name: a connection string may hold a password.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	plain := plainKey.MatchString(args[0])
+	if !cmd.HasAvailableSubCommands() {
+		remedy := "leave out "
+		if plain {
+			remedy += strconv.Quote(args[0])
+		} else {
+			remedy += "what stands behind it"
+		}
+		if cmd.Flags().Lookup("config") != nil {
+			remedy += ", or put -c before it if it is the configuration"
+		}
+		return fmt.Errorf("%s takes no arguments; %s", cmd.CommandPath(), remedy)
+	}
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	remedy := "known: " + strings.Join(names, ", ")
+	if near := nearest(args[0], names); near != "" {
+		remedy = "did you mean " + near + "?"
+	}
+	if !plain {
+		return fmt.Errorf("%s has no such command; %s", cmd.CommandPath(), remedy)
+	}
+	return fmt.Errorf("%s has no command %q; %s", cmd.CommandPath(), args[0], remedy)
 }
 
 // fromEnvironment gives flags that are not on the command line the value of

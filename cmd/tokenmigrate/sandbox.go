@@ -38,7 +38,6 @@ configuration at it; any destination.token will do, unless --credential-env.`,
 		Example: `  tokenmigrate sandbox
   tokenmigrate sandbox --limit 0 --refuse 1% --fault 504+import=3% --fault reset-after-import=3%
   tokenmigrate sandbox --fault silent-limit:120 --fault shuffled=1/3 --fault 503:2=#5,#6`,
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			opts, err := f.options()
 			if err != nil {

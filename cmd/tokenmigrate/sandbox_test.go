@@ -90,7 +90,7 @@ func TestSandboxCommand_RefusesBadFlags(t *testing.T) {
 		{"--audit full", `"full" is neither hashes nor off`},
 		{"--credential-env SANDBOX_EMPTY", "is empty or not set"},
 		{"--log-level loud", "use trace, debug"},
-		{"extra", "unknown command"},
+		{"extra", "takes no arguments"},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := runSandbox(t.Context(), &stdout, &stderr, strings.Fields(c.args)...)

@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -119,9 +122,20 @@ func (a *app) failuresCommand() *cobra.Command {
 			default:
 				return &usageError{cmd.CommandPath(), fmt.Errorf("--format %q: use csv or jsonl", format)}
 			}
+			if reason != "" && !reasonCode.MatchString(reason) {
+				return &usageError{cmd.CommandPath(), fmt.Errorf("--reason %q is not a reason code; %s", reason, reasonRemedy(reason))}
+			}
+			found := false
 			err := a.withCheckpoint(cmd, needCheckpoint, func(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration) error {
-				return store.Failures(ctx, m.ID, checkpoint.Filter{Reason: reason, Connector: connector}, write)
+				return store.Failures(ctx, m.ID, checkpoint.Filter{Reason: reason, Connector: connector}, func(f checkpoint.Failure) error {
+					found = true
+					return write(f)
+				})
 			})
+			if err == nil && !found && reason != "" && !slices.Contains(report.Reasons(), reason) {
+				// A store may have reasons of its own, so that it is no error.
+				fmt.Fprintf(a.stderr, "tokenmigrate: no token has the reason %s; %s\n", reason, reasonRemedy(reason))
+			}
 			return errors.Join(err, flush())
 		},
 	})
@@ -129,6 +143,16 @@ func (a *app) failuresCommand() *cobra.Command {
 	cmd.Flags().StringVar(&reason, "reason", "", "only this reason code")
 	cmd.Flags().StringVar(&connector, "connector", "", "only this connector")
 	return cmd
+}
+
+var reasonCode = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+
+// reasonRemedy says what reason may have been meant.
+func reasonRemedy(reason string) string {
+	if near := nearest(reason, report.Reasons()); near != "" {
+		return "did you mean " + near + "?"
+	}
+	return "known: " + strings.Join(report.Reasons(), ", ") + ", and those of the store"
 }
 
 // failureLine is one line of failures --format jsonl.
@@ -146,7 +170,7 @@ func failureLine(f checkpoint.Failure) any {
 }
 
 func (a *app) checkpointCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "checkpoint", Short: "The checkpoint's tables", Args: cobra.NoArgs,
+	cmd := &cobra.Command{Use: "checkpoint", Short: "The checkpoint's tables",
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	var schema string
 	ddl := &cobra.Command{

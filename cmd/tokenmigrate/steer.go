@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -35,7 +36,12 @@ func (a *app) paceCommand() *cobra.Command {
 		Long: `Sets the calls a minute that all workers of this destination and team make
 together, within 5 seconds, and in later runs too. default gives the pace back to
 the configuration.`,
-		Args: cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("pace: give one thing, the calls a minute or default")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			rpm, err := strconv.ParseFloat(args[0], 64)
 			if args[0] == "default" {

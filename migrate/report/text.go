@@ -118,6 +118,10 @@ var reasonWords = map[string]string{
 	"unmatched":            "the answer did not name it, twice; run again",
 }
 
+// Reasons returns the reason codes that every migration may have, sorted. A store
+// may add some of its own.
+func Reasons() []string { return slices.Sorted(maps.Keys(reasonWords)) }
+
 func (r *Report) writeReasons(b *strings.Builder) {
 	if len(r.Reasons) == 0 {
 		return
