@@ -175,37 +175,43 @@ var longToken = strings.Repeat("ya29.0123456789-", 4096)
 // sealedValue returns the value of one case of ../cipher/testdata/<file>.json: of
 // bytea columns in hexadecimal.
 func sealedValue(file, name string) string {
+	c := sealedCase(file, name)
+	value := c.Data
+	if value == nil {
+		value = c.DataHex
+	}
+	text, _ := value.(string)
+	if pieces, split := value.([]any); split { // a long one
+		for _, piece := range pieces {
+			text += piece.(string)
+		}
+	}
+	return text
+}
+
+// sealedWith returns what lies beside that value.
+func sealedWith(file, name string) map[string]string { return sealedCase(file, name).With }
+
+type knownAnswer struct {
+	Name    string
+	Data    any
+	DataHex any `json:"data_hex"`
+	With    map[string]string
+}
+
+// sealedCase panics where there is none: fixtures are made before any test runs.
+func sealedCase(file, name string) knownAnswer {
 	b, err := os.ReadFile(filepath.Join("..", "cipher", "testdata", file+".json"))
 	if err != nil {
 		panic(err)
 	}
-	var doc struct {
-		Cases []struct {
-			Name    string
-			Data    any
-			DataHex any `json:"data_hex"`
-		}
-	}
+	var doc struct{ Cases []knownAnswer }
 	if err := json.Unmarshal(b, &doc); err != nil {
 		panic(err)
 	}
 	for _, c := range doc.Cases {
-		if c.Name != name {
-			continue
-		}
-		value := c.Data
-		if value == nil {
-			value = c.DataHex
-		}
-		text, ok := value.(string)
-		if pieces, split := value.([]any); split { // a long one
-			for _, piece := range pieces {
-				text += piece.(string)
-			}
-			ok = true
-		}
-		if ok {
-			return text
+		if c.Name == name {
+			return c
 		}
 	}
 	panic(fmt.Sprintf("%s.json has no value %q", file, name))
