@@ -23,8 +23,8 @@ var betterAuth = &Store{
 		{Name: "members", Doc: "the organization plugin's table of members: users who are in exactly one organization get it as tenant"},
 	}, betterAuthParams()...),
 	Keys: []Key{
-		{Name: "secret", Env: "BETTER_AUTH_SECRET", Doc: "the single secret (option secret, or AUTH_SECRET)"},
-		{Name: "secrets", Env: "BETTER_AUTH_SECRETS", Doc: "versioned secrets, as Better Auth has them: 2:newest,1:older"},
+		{Name: "secret", Env: "BETTER_AUTH_SECRET", Doc: "the single secret (option secret, or AUTH_SECRET)", Needed: betterAuthBare},
+		{Name: "secrets", Env: "BETTER_AUTH_SECRETS", Doc: "versioned secrets, as Better Auth has them: 2:newest,1:older", Needed: betterAuthVersioned},
 	},
 	Cipher: "XChaCha20-Poly1305 under SHA-256 of the secret, as hexadecimal, with $ba$<version>$ before it where secrets are versioned",
 	Skips:  skips(skipPassword, skipNoToken),
@@ -56,6 +56,22 @@ var betterAuth = &Store{
 		}
 		return openColumns(c), nil
 	},
+}
+
+// betterAuthVersioned reports whether a row has a value under a versioned secret.
+func betterAuthVersioned(in source.Values) bool {
+	return strings.HasPrefix(in["access_token"], "$ba$") || strings.HasPrefix(in["refresh_token"], "$ba$")
+}
+
+// betterAuthBare reports whether a row has an encrypted value without a version.
+func betterAuthBare(in source.Values) bool {
+	var format cipher.BetterAuth
+	for _, column := range []string{"access_token", "refresh_token"} {
+		if !strings.HasPrefix(in[column], "$ba$") && format.Sealed(cipher.Value{Data: []byte(in[column])}) {
+			return true
+		}
+	}
+	return false
 }
 
 // betterAuthColumns are the columns that account.fields may rename, by the names
