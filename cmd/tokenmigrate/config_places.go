@@ -26,13 +26,9 @@ func (s *section) database() *pgx.ConnConfig {
 	if !dsn.require("give a Postgres URL such as postgres://user@host:5432/database?sslmode=verify-full, or a keyword string") || !s.used {
 		return nil
 	}
-	if why := badDSN(dsn.text); why != "" {
+	cfg, why := parseDSN(dsn.text)
+	if cfg == nil {
 		dsn.problem("%s%s", dsn.of(), why)
-		return nil
-	}
-	cfg, err := pgx.ParseConfig(dsn.text)
-	if err != nil {
-		dsn.problem("%s%s", dsn.of(), dsnWords(err))
 		return nil
 	}
 	written := dsnSettings(dsn.text)
@@ -48,10 +44,31 @@ func (s *section) database() *pgx.ConnConfig {
 		cfg.Password = password.text
 	}
 	cfg.DialFunc = databaseDialer.DialContext
-	if prefersTLS(cfg) && written["sslmode"] == "" && os.Getenv("PGSSLMODE") == "" {
-		dsn.problem("%shas no sslmode, and the server is not on this machine; add sslmode=verify-full (or require, or disable where the network is trusted)", dsn.of())
+	if lacksSSLMode(cfg, written) {
+		dsn.problem("%s%s", dsn.of(), needsSSLMode)
 	}
 	return cfg
+}
+
+// parseDSN reads a connection string. For one that cannot be used it returns nil
+// and what is wrong with it, the end of a sentence that quotes nothing of it.
+func parseDSN(dsn string) (cfg *pgx.ConnConfig, why string) {
+	if why := badDSN(dsn); why != "" {
+		return nil, why
+	}
+	cfg, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, dsnWords(err)
+	}
+	return cfg, ""
+}
+
+const needsSSLMode = "has no sslmode, and the server is not on this machine; add sslmode=verify-full (or require, or disable where the network is trusted)"
+
+// lacksSSLMode reports whether a connection over a network might go unencrypted
+// without anybody having said so. written is what the connection string says.
+func lacksSSLMode(cfg *pgx.ConnConfig, written map[string]string) bool {
+	return prefersTLS(cfg) && written["sslmode"] == "" && os.Getenv("PGSSLMODE") == ""
 }
 
 var dsnURL = regexp.MustCompile(`^postgres(ql)?://`)
@@ -255,8 +272,15 @@ func credentialText(text string) bool {
 	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > unicode.MaxASCII-1 })
 }
 
-// checkConnector notes what cannot be one segment of a URL's path.
+// replaceMe stands in starter configurations where a connector has to be named.
+const replaceMe = "REPLACE_ME"
+
+// checkConnector notes what cannot be one segment of a URL's path, and what a
+// starter configuration has there to be filled in.
 func (v *value) checkConnector() {
+	if strings.Contains(v.text, replaceMe) {
+		v.problem("%sis not filled in yet; give the connector's id (scl_...) or its uid (such as slack/acme-slack), or skip to leave a provider's rows out", v.of())
+	}
 	if v.text == "." || v.text == ".." {
 		v.problem("%sis not a connector; give its id (scl_...) or its uid (such as slack/acme-slack)", v.of())
 	}

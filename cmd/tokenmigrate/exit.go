@@ -16,12 +16,13 @@ func exitCode(err error) int {
 	var usage *usageError
 	var config *configError
 	var src *source.ConfigError
+	var nothing *nothingFound
 	switch {
 	case err == nil:
 		return 0
 	case errors.Is(err, migrate.ErrStopped), errors.Is(err, context.Canceled):
 		return 75
-	case errors.As(err, &usage), errors.As(err, &config), errors.As(err, &src),
+	case errors.As(err, &usage), errors.As(err, &config), errors.As(err, &src), errors.As(err, &nothing),
 		errors.Is(err, migrate.ErrConfig),
 		errors.Is(err, checkpoint.ErrNewerSchema), errors.Is(err, checkpoint.ErrOlderSchema),
 		errors.Is(err, checkpoint.ErrNoMigration), errors.Is(err, checkpoint.ErrNoRun):

@@ -129,7 +129,7 @@ func (a *app) command() *cobra.Command {
 	root.AddCommand(a.runCommand(), a.dryRunCommand(), a.statusCommand(), a.failuresCommand(),
 		a.pauseCommand("pause", true, "Let running and later workers make no calls", "paused; workers stop calling within 5 seconds"),
 		a.pauseCommand("resume", false, "Let paused workers go on", "goes on within 5 seconds"), a.paceCommand(),
-		a.storesCommand(), a.checkpointCommand(), newSandboxCommand(programVersion()), a.demoCommand(), a.versionCommand())
+		a.initCommand(), a.storesCommand(), a.checkpointCommand(), newSandboxCommand(programVersion()), a.demoCommand(), a.versionCommand())
 	for _, cmd := range root.Commands() {
 		wrapArgs(cmd)
 	}

@@ -1,0 +1,248 @@
+package stores
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tokenmigrate/checkpoint/pgerr"
+	"tokenmigrate/source"
+)
+
+// Survey is what a look at a database found. It holds names and numbers, and no
+// value of a token's column.
+type Survey struct {
+	Database, User, ServerVersion string
+
+	Tables int // tables and views that the catalogue shows, those of the server aside
+	// Found are the places where known stores' tokens are: readable ones first, of
+	// these the one with most tokens first.
+	Found []*Found
+	// Drafts are other tables that look like token stores, the likeliest first. Only
+	// where nothing is Found, the rows of the first one are counted.
+	Drafts []*Draft
+	// Answers are things that were recognised and keep no tokens, see Store.NoStore.
+	Answers []*Store
+}
+
+// Found is one place where a store's tokens are.
+type Found struct {
+	Store  *Store
+	Match  Match
+	Params Params // the fewest with which the store is read from here, and from nowhere else
+	Query  string
+	Counts Counts
+	Sample Sample
+	// Unreadable are the tables that the role may not read. Then nothing is counted.
+	Unreadable []*Table
+	// Problem says why the rows could not be looked at though the catalogue lets the
+	// role read the tables; nil: they were.
+	Problem error
+}
+
+// Limits of a Recognise.
+type Limits struct {
+	// Count bounds the counting of one place; 0 is 10 s. What takes longer is told
+	// by the planner's estimate and by the first rows.
+	Count time.Duration
+}
+
+// Recognise connects to a database, finds out which stores' tables are there, and
+// counts their rows and tokens. It reads the catalogue, counts of rows by provider,
+// and, to find out whether values are encrypted, some first and last rows, of which
+// it keeps no value. It reads at most a few thousand rows where counting takes too
+// long.
+//
+// Errors: *pgerr.Error, of the connection or the catalogue. What is wrong with one
+// place is in its Found.
+func Recognise(ctx context.Context, cfg *pgx.ConnConfig, limits Limits) (*Survey, error) {
+	if limits.Count == 0 {
+		limits.Count = 10 * time.Second
+	}
+	db, err := Connect(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	s := &Survey{}
+	if err := db.introduce(ctx, s); err != nil {
+		return nil, err
+	}
+	c, err := db.Catalogue(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.Tables = len(c.Tables)
+	s.Found, s.Answers = findAll(c)
+	s.Drafts = drafts(c, s.Found)
+	look := survey{db: db, cfg: cfg, limits: limits}
+	for _, f := range s.Found {
+		if err := look.at(ctx, f); err != nil {
+			return nil, err
+		}
+	}
+	rank(s.Found)
+	if len(s.Found) == 0 && len(s.Drafts) > 0 {
+		return s, look.atDraft(ctx, s.Drafts[0])
+	}
+	return s, nil
+}
+
+func (d *DB) introduce(ctx context.Context, s *Survey) error {
+	type row struct{ Database, User, Version string }
+	rows, err := collect[row](ctx, d, "look at the source", "SELECT current_database()::text, current_user::text, current_setting('server_version')")
+	if err != nil {
+		return err
+	}
+	s.Database, s.User, s.ServerVersion = rows[0].Database, rows[0].User, rows[0].Version
+	return nil
+}
+
+// findAll asks every store what of the catalogue is its own, as if the role might
+// read every table: what it may not read is worth a word, too.
+func findAll(c *Catalogue) (found []*Found, answers []*Store) {
+	open, closed := c.opened()
+	for _, s := range All() {
+		if s.Find == nil {
+			continue
+		}
+		matches := s.Find(open, nil)
+		if s.NoStore != "" {
+			if len(matches) > 0 {
+				answers = append(answers, s)
+			}
+			continue
+		}
+		for _, m := range matches {
+			m.Params = s.Defaults().With(m.Params)
+			f := &Found{Store: s, Match: m, Params: s.fewest(open, m), Query: s.SQL(m.Params)}
+			for _, t := range m.Tables {
+				if closed[t] {
+					f.Unreadable = append(f.Unreadable, t)
+				}
+			}
+			f.Counts.Rows = m.Tables[0].Rows
+			found = append(found, f)
+		}
+	}
+	return found, answers
+}
+
+// opened returns a copy of the catalogue in which every table is readable, and
+// the tables of the copy that are not.
+func (c *Catalogue) opened() (open *Catalogue, closed map[*Table]bool) {
+	open, closed = &Catalogue{}, map[*Table]bool{}
+	for _, t := range c.Tables {
+		again := *t
+		again.Readable = true
+		closed[&again] = !t.Readable
+		open.Tables = append(open.Tables, &again)
+	}
+	return open, closed
+}
+
+// fewest returns the parameters that lead from the catalogue to m: those tables
+// that have not their usual name, and what else it takes to find m alone.
+func (s *Store) fewest(c *Catalogue, m Match) Params {
+	alone := func(given Params) bool {
+		matches := s.Find(c, given)
+		return len(matches) == 1 && maps.Equal(s.Defaults().With(matches[0].Params).With(given), m.Params)
+	}
+	given := Params{}
+	if _, ok := s.Param("table"); ok && m.Params["table"] != s.Defaults()["table"] {
+		given["table"] = m.Params["table"]
+	}
+	if alone(given) {
+		return given
+	}
+	for _, p := range s.AllParams() { // in the order of their weight, the table first
+		if m.Params[p.Name] == "" || given[p.Name] != "" {
+			continue
+		}
+		given[p.Name] = m.Params[p.Name]
+		if alone(given) {
+			return given
+		}
+	}
+	return given
+}
+
+// rank sorts: readable places first, then by tokens, then tables before views, and
+// else as found.
+func rank(found []*Found) {
+	later := func(b bool) int {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(found, func(a, b *Found) int {
+		return cmp.Or(
+			cmp.Compare(later(!a.Read()), later(!b.Read())),
+			cmp.Compare(b.Counts.Tokens(), a.Counts.Tokens()),
+			cmp.Compare(later(a.Match.Tables[0].derived()), later(b.Match.Tables[0].derived())),
+		)
+	})
+}
+
+// Read reports whether the rows could be looked at.
+func (f *Found) Read() bool { return len(f.Unreadable) == 0 && f.Problem == nil }
+
+// derived reports whether the table only shows what other tables hold.
+func (t *Table) derived() bool { return t.Kind == "view" || t.Kind == "materialized view" }
+
+// Grant returns the statements that let a role read the table.
+func (t *Table) Grant(role string) string {
+	return "GRANT USAGE ON SCHEMA " + ident(t.Schema) + " TO " + ident(role) + "; GRANT SELECT ON " + t.SQL() + " TO " + ident(role) + ";"
+}
+
+// survey is a Recognise at work.
+type survey struct {
+	db     *DB
+	cfg    *pgx.ConnConfig
+	limits Limits
+}
+
+// at looks at the rows of one place. Its error is one of the connection.
+func (s *survey) at(ctx context.Context, f *Found) error {
+	if len(f.Unreadable) > 0 {
+		return nil
+	}
+	err := s.count(ctx, f.Query, &f.Counts)
+	if err == nil {
+		err = s.sampleOf(ctx, f)
+	}
+	if err == nil || lost(err) {
+		return err
+	}
+	f.Problem = err
+	return nil
+}
+
+// sampleOf looks at some rows. Where the store's Opener wants its keys first, it
+// looks at none.
+func (s *survey) sampleOf(ctx context.Context, f *Found) error {
+	var inner source.Opener
+	if f.Store.Opener != nil {
+		var err error
+		if inner, err = f.Store.Opener(ctx, s.db, f.Match.Params, nil); lost(err) {
+			return err
+		} else if err != nil {
+			return nil
+		}
+	}
+	return s.sample(ctx, f.Query, f.Store, inner, &f.Sample)
+}
+
+// lost reports that an error speaks of the connection or the command's end, and
+// not of the tables.
+func lost(err error) bool {
+	var pg *pgerr.Error
+	var config *source.ConfigError
+	return !errors.As(err, &config) && errors.As(err, &pg) && pg.Class != pgerr.Stop && pg.Code != "57014"
+}
