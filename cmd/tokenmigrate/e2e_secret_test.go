@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/chacha20poly1305"
 
 	"tokenmigrate/migrate/connect/sandbox"
 )
@@ -98,6 +101,7 @@ func TestRun_KeepsSecrets(t *testing.T) {
 	secrets := canaries{
 		"access token": `xoxb-CANARYaccess+/=4711"quoted\end`, "refresh token": `xoxr-CANARYrefresh%25&4712<b>`,
 		"API credential": "vca_CANARYcredential4713", "source password": "CANARY:source4714pw", "checkpoint password": "CANARY:checkpoint4715pw",
+		"cipher key": "CANARYcipherkey4716+/==",
 	}
 	type leak struct {
 		name   string
@@ -112,7 +116,24 @@ func TestRun_KeepsSecrets(t *testing.T) {
 	query := func(from, to string) []string {
 		return []string{"source.query", fmt.Sprintf("%q", strings.Replace(storeQuery, from, to, 1))}
 	}
+	// A store whose cipher has a key: the first rows are sealed with another one, the
+	// last one with this, the others are plain.
+	sealed := func(sealed int, key string) leak {
+		return leak{
+			sql: fmt.Sprintf(`CREATE TABLE account ("id" text, "providerId" text, "accountId" text, "userId" text, "accessToken" text, "refreshToken" text,
+					"accessTokenExpiresAt" timestamptz, "refreshTokenExpiresAt" timestamptz, "scope" text);
+				INSERT INTO account SELECT id, 'slack', id, 'user-' || id, CASE WHEN id <= %d THEN repeat('ab', 60) WHEN id = 60 THEN '%s' ELSE access END, refresh, expires FROM accounts;
+				GRANT SELECT ON account TO PUBLIC`, sealed, sealBetterAuth(t, secrets["cipher key"], secrets["access token"])),
+			conf: []string{"source.query", "", "source.store", "better-auth", "source.decrypt", fmt.Sprintf("{%s: %q}", key, "${CIPHER_KEY}")},
+			args: []string{"run"},
+		}
+	}
+	notOpened, wrongKey, noKey := sealed(7, "secret"), sealed(60, "secret"), sealed(7, "secrets")
+	notOpened.name, notOpened.code = "sealed by another key", 3
+	wrongKey.name, wrongKey.code = "a cipher key that opens nothing", 78
+	noKey.name, noKey.code = "a cipher key that is none", 78
 	cases := []leak{
+		notOpened, wrongKey, noKey,
 		{name: "all is well", args: []string{"run"}},
 		{name: "dry", args: []string{"dry-run"}},
 		{name: "echoed in a 400", faults: []string{"echo-credentials"}, of: "user-7", args: []string{"run"}, code: 3},
@@ -166,7 +187,7 @@ func TestRun_KeepsSecrets(t *testing.T) {
 			r.exec(c.sql)
 		}
 		r.with(c.conf...)
-		r.env["VERCEL_TOKEN"] = secrets["API credential"]
+		r.env["VERCEL_TOKEN"], r.env["CIPHER_KEY"] = secrets["API credential"], secrets["cipher key"]
 		r.passwords(secrets)
 		if c.spoil != nil {
 			c.spoil(r)
@@ -181,7 +202,7 @@ func TestRun_KeepsSecrets(t *testing.T) {
 		if code := p.within(30 * time.Second); code != c.code {
 			t.Errorf("exit code: got %d, want %d\n%s", code, c.code, p.said())
 		}
-		r.exec(`DROP TABLE accounts`)
+		r.exec(`DROP TABLE accounts; DROP TABLE IF EXISTS account`)
 		secrets.searchAll(p)
 		if r.hasCheckpoint() {
 			r.env["SOURCE_DATABASE_URL"] = r.db.Config().ConnString()
@@ -191,6 +212,18 @@ func TestRun_KeepsSecrets(t *testing.T) {
 			}
 		}
 	})
+}
+
+// sealBetterAuth seals a token as Better Auth does with encryptOAuthTokens.
+func sealBetterAuth(t *testing.T, secret, token string) string {
+	t.Helper()
+	key := sha256.Sum256([]byte(secret))
+	aead, err := chacha20poly1305.NewX(key[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	nonce := make([]byte, aead.NonceSize())
+	return hex.EncodeToString(aead.Seal(nonce, nonce, []byte(token), nil))
 }
 
 // passwords gives the databases roles whose passwords are canaries.
