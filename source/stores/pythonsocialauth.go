@@ -80,10 +80,7 @@ func takeSocialAuth(text []byte, in source.Values) (source.Values, source.Reason
 		"access_token": d.text("access_token"), "refresh_token": d.text("refresh_token"),
 		"expires_at": unix(socialAuthExpiry(d, in["modified_at"])),
 	}
-	if scopes := d.list("scope"); scopes != "" {
-		values["scopes"] = scopes
-	}
-	return values, "", nil
+	return withScopes(values, d.list("scope")), "", nil
 }
 
 // socialAuthExpiry returns when the access token ends, in seconds; 0 if that is
