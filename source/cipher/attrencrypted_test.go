@@ -68,3 +68,10 @@ func TestRubyUnmarshal(t *testing.T) {
 		}
 	}
 }
+
+// Encryptor 3.0.0 made the value with a nonce of zeros, as its 2.0.0 did of any iv.
+func TestAttrEncrypted_OpensWhatIgnoredItsIV(t *testing.T) {
+	c := must(t, sharedAttrEncrypted()[0].right)
+	v := Value{[]byte("B/zzr2ehkHEdoRr/KbUeKQBOLNWKl/ueznuR4JmARw=="), map[string]string{"iv": "yL0S0MzBCBLlaoQr\n"}}
+	checkOpens(t, c, v, "ya29.ignored-iv")
+}
