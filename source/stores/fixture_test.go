@@ -197,6 +197,7 @@ type knownAnswer struct {
 	Data    any
 	DataHex any `json:"data_hex"`
 	With    map[string]string
+	Keys    any
 }
 
 // sealedCase panics where there is none: fixtures are made before any test runs.
