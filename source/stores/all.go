@@ -19,6 +19,7 @@ var all = []*Store{
 	pythonSocialAuth,
 	supabaseAuth,
 	postiz,
+	logto,
 	openWebUI,
 	keycloak,
 	windmill,

@@ -193,11 +193,12 @@ func sealedValue(file, name string) string {
 func sealedWith(file, name string) map[string]string { return sealedCase(file, name).With }
 
 type knownAnswer struct {
-	Name    string
-	Data    any
-	DataHex any `json:"data_hex"`
-	With    map[string]string
-	Keys    any
+	Name      string
+	Data      any
+	DataHex   any `json:"data_hex"`
+	With      map[string]string
+	Keys      any
+	Plaintext string
 }
 
 // sealedCase panics where there is none: fixtures are made before any test runs.
