@@ -224,6 +224,16 @@ func checkTarget(o *Options, migration checkpoint.Migration) (is map[string]stri
 		ErrConfig, o.Migration, strings.Join(parts, ", "))
 }
 
+// CheckTarget reports whether a run would be refused since the checkpoint's
+// migration was made between other ends. Of o it looks at Migration, Target,
+// Hashed and AcceptConfigChange alone.
+//
+// Errors: one that wraps ErrConfig and names what changed.
+func CheckTarget(o Options, migration checkpoint.Migration) error {
+	_, _, err := checkTarget(&o, migration)
+	return err
+}
+
 // noRows is the loud warning of a run or dry run that found nothing.
 const noRows = "the source has no rows: check the query, its conditions and the role's privileges"
 

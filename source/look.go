@@ -184,24 +184,15 @@ func (r *Reader) Estimate(ctx context.Context) (int64, error) {
 	return int64(rows), err
 }
 
-// Indexed reports whether an index serves the order of the keys, so that a page
-// costs its own rows and not a sort of all that follow. Small tables are rightly
-// sorted: ask only where Estimate is large. Errors as of Page.
-func (r *Reader) Indexed(ctx context.Context) (bool, error) {
-	sorts := false
-	err := r.do(ctx, "look at the plan of a page", func(ctx context.Context, conn *pgconn.PgConn) error {
-		plan, err := explainPlan(ctx, conn, &r.sql.firstPage, param{pgtype.Int8OID, []byte(strconv.Itoa(r.o.PageSize + 1))})
-		sorts = plan.sorts()
-		return err
-	})
-	return err == nil && !sorts, err
-}
-
 // plan is what EXPLAIN (FORMAT JSON) tells of a node and those below it.
 type plan struct {
-	Node  string  `json:"Node Type"`
-	Rows  float64 `json:"Plan Rows"`
-	Plans []plan
+	Node     string   `json:"Node Type"`
+	Rows     float64  `json:"Plan Rows"`
+	SortKey  []string `json:"Sort Key"` // "accounts.id"
+	Schema   string   // of the relation that is scanned
+	Relation string   `json:"Relation Name"`
+	Alias    string
+	Plans    []plan
 }
 
 func (p *plan) sorts() bool {
@@ -219,7 +210,7 @@ func (p *plan) sorts() bool {
 // explainPlan returns the plan of a statement, whose text may hold literals of
 // the query and so is never told.
 func explainPlan(ctx context.Context, conn *pgconn.PgConn, st *statement, params ...param) (plan, error) {
-	const prefix = "EXPLAIN (FORMAT JSON) "
+	const prefix = "EXPLAIN (FORMAT JSON, VERBOSE) " // which names tables and columns in full
 	shifted := *st
 	shifted.text = prefix + st.text
 	shifted.query += len(prefix)

@@ -144,6 +144,7 @@ func (o Options) problems() []string {
 type ConfigError struct {
 	Op       string   // what was being done: "look at the columns"
 	Problems []string // at least one; each a sentence with its place and remedy
+	Code     string   // the SQLSTATE of the server's refusal; "" where we refuse
 }
 
 // Error returns one line for one problem, and a list for several.

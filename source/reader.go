@@ -301,7 +301,7 @@ func (r *Reader) explain(op string, err error) error {
 	if errors.As(err, &f) {
 		st = f.st
 	}
-	return &ConfigError{Op: op, Problems: []string{r.sentence(pg, safe.Text, st)}}
+	return &ConfigError{Op: op, Problems: []string{r.sentence(pg, safe.Text, st)}, Code: pg.Code}
 }
 
 // sentence tells what is wrong and what helps. text is what pgerr lets through

@@ -121,19 +121,26 @@ type PolicyConfig struct {
 // The error is a *configError that tells all problems at once. Neither it nor
 // Config.Warnings ever holds an expanded value, a password or a credential.
 func loadConfig(path string, need need, getenv func(string) (string, bool)) (*Config, error) {
+	cfg, problems := readConfig(path, need, getenv)
+	if len(problems) > 0 {
+		return nil, &configError{Problems: problems}
+	}
+	return cfg, nil
+}
+
+// readConfig is loadConfig for who goes on with what is right: beside the
+// problems it returns the configuration as far as it could be read.
+func readConfig(path string, need need, getenv func(string) (string, bool)) (*Config, []problem) {
 	l := &loader{file: path, need: need, getenv: getenv}
 	cfg := &Config{File: path}
 	if root := l.read(); root != nil {
 		l.config(cfg, root)
 		l.unknownKeys()
 	}
-	if len(l.problems) > 0 {
-		return nil, &configError{Problems: sortedProblems(l.problems)}
-	}
 	cfg.Warnings = sortedProblems(l.warnings)
 	cfg.token = cfg.Destination.Token
 	cfg.secrets.add(l.secrets...)
-	return cfg, nil
+	return cfg, sortedProblems(l.problems)
 }
 
 // config fills cfg from the whole document.

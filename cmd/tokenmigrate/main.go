@@ -129,7 +129,7 @@ func (a *app) command() *cobra.Command {
 	root.AddCommand(a.runCommand(), a.dryRunCommand(), a.statusCommand(), a.failuresCommand(),
 		a.pauseCommand("pause", true, "Let running and later workers make no calls", "paused; workers stop calling within 5 seconds"),
 		a.pauseCommand("resume", false, "Let paused workers go on", "goes on within 5 seconds"), a.paceCommand(),
-		a.initCommand(), a.storesCommand(), a.checkpointCommand(), newSandboxCommand(programVersion()), a.demoCommand(), a.versionCommand())
+		a.initCommand(), a.storesCommand(), a.checkCommand(), a.checkpointCommand(), newSandboxCommand(programVersion()), a.demoCommand(), a.versionCommand())
 	for _, cmd := range root.Commands() {
 		wrapArgs(cmd)
 	}
@@ -212,7 +212,7 @@ func (a *app) withConfig(cmd *cobra.Command) *cobra.Command {
 // load reads the configuration for a command.
 func (a *app) load(cmd *cobra.Command, parts need) (*Config, error) {
 	if a.configPath == "" {
-		return nil, &usageError{cmd.CommandPath(), errors.New("no configuration: give one with -c FILE or TOKENMIGRATE_CONFIG")}
+		return nil, noConfiguration(cmd)
 	}
 	cfg, err := loadConfig(a.configPath, parts, a.getenv)
 	if err != nil {
@@ -220,6 +220,10 @@ func (a *app) load(cmd *cobra.Command, parts need) (*Config, error) {
 	}
 	a.cfg = cfg
 	return cfg, nil
+}
+
+func noConfiguration(cmd *cobra.Command) error {
+	return &usageError{cmd.CommandPath(), errors.New("no configuration: give one with -c FILE or TOKENMIGRATE_CONFIG")}
 }
 
 func (a *app) versionCommand() *cobra.Command {
@@ -258,6 +262,7 @@ through the bulk import call. It keeps the outcome of every token in a checkpoin
 table, so that a run that was stopped or killed is finished by the same command.
 
   tokenmigrate demo                  see it at work, on a throwaway Postgres
+  tokenmigrate check -c FILE         preflight: configuration, databases, keys, endpoint
   tokenmigrate dry-run -c FILE       rehearse: reads everything, calls and writes nothing
   tokenmigrate run -c FILE           migrate; run it again to resume
 

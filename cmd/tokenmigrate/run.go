@@ -121,12 +121,9 @@ func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migr
 		log.Warn().Msg(w.String())
 	}
 	calls := parts&needCredential != 0
-	client, err := connect.New(connect.Options{
-		URL: cfg.Destination.URL, Credential: cfg.Credential, TeamID: cfg.Destination.TeamID, Slug: cfg.Destination.Slug,
-		Timeout: cfg.Send.Timeout, UserAgent: "tokenmigrate/" + programVersion(),
-	})
+	client, err := newClient(cfg, cfg.Send.Timeout)
 	if err != nil {
-		return fmt.Errorf("%w: destination: %w", migrate.ErrConfig, err)
+		return err
 	}
 	defer client.Close()
 
@@ -163,6 +160,18 @@ func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migr
 		log.Error().Err(werr).Msg("the report could not be written")
 	}
 	return err
+}
+
+// newClient returns a client of the configured endpoint.
+func newClient(cfg *Config, timeout time.Duration) (*connect.Client, error) {
+	client, err := connect.New(connect.Options{
+		URL: cfg.Destination.URL, Credential: cfg.Credential, TeamID: cfg.Destination.TeamID, Slug: cfg.Destination.Slug,
+		Timeout: timeout, UserAgent: "tokenmigrate/" + programVersion(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: destination: %w", migrate.ErrConfig, err)
+	}
+	return client, nil
 }
 
 // openCheckpoint connects to the checkpoint. One that cannot be reached within
@@ -223,20 +232,9 @@ func pageSize(cfg *Config) int {
 var crashStep func(name string, tokens int)
 
 func (a *app) migrateOptions(cfg *Config, f *runFlags, src *source.Reader, client *connect.Client, log zerolog.Logger) migrate.Options {
-	info := src.Info()
+	target, hashed := targetOf(cfg, src.Info().Database, client)
 	return migrate.Options{
-		Migration: cfg.Migration,
-		Target: map[string]string{
-			"destination": client.Destination(),
-			"source":      fmt.Sprintf("%s database %s", info.Host, info.Database),
-			"store":       cfg.Source.Store,
-			"connectors":  connectorsText(cfg),
-			"environment": cfg.Destination.Environment,
-			"cipher":      cipherName(cfg),
-		},
-		Hashed: map[string]string{
-			"query": cfg.Source.Query, "where": cfg.Source.Where, "params": pairs(cfg.Source.Params),
-		},
+		Migration: cfg.Migration, Target: target, Hashed: hashed,
 		Destination: client.Destination(),
 		Version:     programVersion(),
 		Holder:      holder(), Dead: holderDead,
@@ -260,6 +258,19 @@ func (a *app) migrateOptions(cfg *Config, f *runFlags, src *source.Reader, clien
 		Redact: cfg.Redact, ExitCode: exitCode,
 		Log: log,
 	}
+}
+
+// targetOf returns what the migration is between: in clear, and what is kept as
+// hashes. database is the source's, as its server calls it.
+func targetOf(cfg *Config, database string, client *connect.Client) (target, hashed map[string]string) {
+	return map[string]string{
+		"destination": client.Destination(),
+		"source":      fmt.Sprintf("%s database %s", cfg.Source.DB.Host, database),
+		"store":       cfg.Source.Store,
+		"connectors":  connectorsText(cfg),
+		"environment": cfg.Destination.Environment,
+		"cipher":      cipherName(cfg),
+	}, map[string]string{"query": cfg.Source.Query, "where": cfg.Source.Where, "params": pairs(cfg.Source.Params)}
 }
 
 // cipherName tells by what values are opened: the store's cipher, if keys for it

@@ -20,7 +20,7 @@ const (
 	maxAnswer        = 64 << 20
 )
 
-// Client makes import calls to one endpoint. It is safe for concurrent use, and
+// Client makes import calls to one endpoint, and looks at its connectors. It is safe for concurrent use, and
 // keeps its connections for the next call. It starts no call on its own: pace,
 // repetition and waiting are the caller's.
 type Client struct {
@@ -98,8 +98,11 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 func (c *Client) Import(ctx context.Context, connector string, tokens []Token) (Answer, error) {
 	credential := c.credential()
 	scrub := func() *Scrubber { return callScrubber(credential, tokens) }
-	if err := checkCall(connector, credential, tokens); err != nil {
+	if err := checkCall(connector, credential); err != nil {
 		return Answer{}, &NotSentError{Cause: err, Permanent: true}
+	}
+	if len(tokens) == 0 {
+		return Answer{}, &NotSentError{Cause: errors.New("there is no token to import"), Permanent: true}
 	}
 	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -143,13 +146,11 @@ func (c *Client) Import(ctx context.Context, connector string, tokens []Token) (
 }
 
 // checkCall refuses what cannot be sent.
-func checkCall(connector string, credential Secret, tokens []Token) error {
+func checkCall(connector string, credential Secret) error {
 	switch {
 	case connector == "" || connector == "." || connector == "..":
 		// Dots would be resolved as a path on the way, percent-encoded or not.
 		return fmt.Errorf("connector %q cannot stand in a URL; give its id or uid", connector)
-	case len(tokens) == 0:
-		return errors.New("there is no token to import")
 	case credential.Empty():
 		return errors.New("the API credential is empty")
 	case !visible(credential.Reveal(), ""):

@@ -2,9 +2,10 @@
 //
 //	POST /v1/connect/token/{connector}/import
 //
-// and to nothing else: [Token] is what the call carries, [Client] makes the
-// call, [Answer] is what a 2xx says, and three error types say how a call ended
-// without one. [Scrubber] keeps credentials out of what an answer says.
+// and, but for looking whether that would work (Client.Reach, Client.Connector),
+// to nothing else: [Token] is what the call carries, [Client] makes the call,
+// [Answer] is what a 2xx says, and three error types say how a call ended without
+// one. [Scrubber] keeps credentials out of what an answer says.
 //
 // # How a call can end
 //
