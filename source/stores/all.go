@@ -24,6 +24,7 @@ var all = []*Store{
 	keycloak,
 	windmill,
 	oryKratos,
+	grafana,
 	nhost,
 	plane,
 	authentik,

@@ -57,12 +57,12 @@ func init() {
 			insert(3, 1, `{"providers":[`+account("google", "g-5", aes, noop("1//r-from-before"), "")+`,`+account("google", "g-5", chacha, "", "")+`]}`),
 		}),
 		want: with(map[string]string{
-			key(1, "google:g-1"):     token(1, "google", "g-1", nid, "ya29.a0Kratos-é✓", "ya29.a0Kratos3-日本"),
-			key(1, "github:h-1"):     token(1, "github", "h-1", "org-1", "ya29.a0Kratos4", ""),
-			key(2, "google:g-2"):     "decrypt_failed",
-			key(2, "google:g-3"):     "decrypt_failed",
-			key(2, "google:g-4"):     "no_token",
-			key(3, "google:g-5"):     token(3, "google", "g-5", nid, "ya29.a0Kratos-é✓", "1//r-from-before"),
+			key(1, "google:g-1"):   token(1, "google", "g-1", nid, "ya29.a0Kratos-é✓", "ya29.a0Kratos3-日本"),
+			key(1, "github:h-1"):   token(1, "github", "h-1", "org-1", "ya29.a0Kratos4", ""),
+			key(2, "google:g-2"):   "decrypt_failed",
+			key(2, "google:g-3"):   "decrypt_failed",
+			key(2, "google:g-4"):   "no_token",
+			key(3, "google:g-5"):   token(3, "google", "g-5", nid, "ya29.a0Kratos-é✓", "1//r-from-before"),
 			key(3, "google:g-5#2"): token(3, "google", "g-5", nid, "ya29.a0Kratos3-日本", ""),
 		}),
 	}, fixture{
