@@ -19,6 +19,7 @@ var all = []*Store{
 	pythonSocialAuth,
 	supabaseAuth,
 	postiz,
+	twenty,
 	logto,
 	openWebUI,
 	keycloak,
