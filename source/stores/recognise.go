@@ -50,6 +50,7 @@ type Limits struct {
 	// Count bounds the counting of one place; 0 is 10 s. What takes longer is told
 	// by the planner's estimate and by the first rows.
 	Count time.Duration
+	First int64 // the number of those rows; 0 is 10,000
 }
 
 // Recognise connects to a database, finds out which stores' tables are there, and
@@ -63,6 +64,9 @@ type Limits struct {
 func Recognise(ctx context.Context, cfg *pgx.ConnConfig, limits Limits) (*Survey, error) {
 	if limits.Count == 0 {
 		limits.Count = 10 * time.Second
+	}
+	if limits.First == 0 {
+		limits.First = 10_000
 	}
 	db, err := Connect(ctx, cfg)
 	if err != nil {
