@@ -211,6 +211,17 @@ func (f *starter) draft(d *stores.Draft) {
 	for _, note := range d.Notes {
 		f.line(1, "# %s", oneLine(note))
 	}
+	if len(d.Stores) > 0 {
+		var names []string
+		for _, store := range d.Stores {
+			names = append(names, store.Name)
+		}
+		f.line(1, "# A query opens nothing. If the values are encrypted, name a store that opens them instead,")
+		f.line(1, "# its key in decrypt (`tokenmigrate stores NAME` tells): %s", strings.Join(names, ", "))
+		f.line(1, "# store: %s", names[0])
+		f.line(1, "# params:")
+		f.line(1, "#   table: %s", yamlText(oneLine(d.Table.String())))
+	}
 	f.line(1, "query: |")
 	for line := range strings.SplitSeq(d.Query, "\n") {
 		f.line(2, "%s", oneLine(strings.ReplaceAll(line, "${", "$${")))

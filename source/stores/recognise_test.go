@@ -122,7 +122,7 @@ func TestRecognise_Drafts(t *testing.T) {
 		{"a response in JSON", `id int PRIMARY KEY, user_id int, provider int, credentials jsonb`,
 			"SELECT id AS key,\n  provider::text AS provider,\n  credentials ->> 'access_token' AS access_token,\n  credentials ->> 'refresh_token' AS refresh_token,\n  user_id AS subject_id\nFROM t", "", "No column tells when"},
 		{"encrypted", `id int PRIMARY KEY, user_id int, access_token_encrypted bytea`,
-			"SELECT id AS key,\n  access_token_encrypted AS access_token,\n  user_id AS subject_id\nFROM t", "", "seem to be encrypted"},
+			"SELECT id AS key,\n  access_token_encrypted AS access_token,\n  user_id AS subject_id\nFROM t", "", "No column tells when"},
 		{"of nobody", `id int PRIMARY KEY, access_token text, refresh_token text`,
 			"SELECT id AS key,\n  access_token AS access_token,\n  refresh_token AS refresh_token\nFROM t", "subject_id", "says whose the token is"},
 		{"without a key", `user_id int, access_token text, refresh_token text`,
@@ -152,6 +152,26 @@ func TestRecognise_Drafts(t *testing.T) {
 			if d.Problem != nil {
 				t.Errorf("problem: got %v, want none", d.Problem)
 			}
+			if node := func(s *Store) bool { return s.Name == "node-aes" }; d.Complete() && !slices.ContainsFunc(d.Stores, node) {
+				t.Errorf("stores: got %d without node-aes, want it", len(d.Stores))
+			}
 		})
+	}
+}
+
+// Supabase Auth's tables are answered for, and not taken for a store: its
+// flow_state has columns like one.
+func TestRecognise_SupabaseAuth(t *testing.T) {
+	config := newDatabase(t, "CREATE SCHEMA auth",
+		`CREATE TABLE auth.users (id uuid PRIMARY KEY, email text, raw_app_meta_data jsonb)`,
+		`CREATE TABLE auth.identities (id uuid PRIMARY KEY, provider_id text, user_id uuid, identity_data jsonb, provider text)`,
+		`CREATE TABLE auth.flow_state (id uuid PRIMARY KEY, user_id uuid, provider_type text, provider_access_token text, provider_refresh_token text)`,
+		`CREATE TABLE public.integrations (id int PRIMARY KEY, user_id uuid, provider text, access_token text, refresh_token text)`)
+	s := recognise(t, config, Limits{})
+	if len(s.Found) != 0 || len(s.Answers) != 1 || s.Answers[0].Name != "supabase-auth" {
+		t.Errorf("got %d places and %d answers, want Supabase Auth's answer", len(s.Found), len(s.Answers))
+	}
+	if len(s.Drafts) != 1 || s.Drafts[0].Table.Name != "integrations" {
+		t.Errorf("drafts: got %d, want the table of the team's own", len(s.Drafts))
 	}
 }
