@@ -23,7 +23,9 @@ const (
 func (c *checkup) endpoint(ctx context.Context) {
 	c.group = groupEndpoint
 	if c.client == nil {
-		return // the configuration's problem
+		c.leftOut("it needs destination.url and the team")
+		c.hasCredential()
+		return
 	}
 	reached := c.reach(ctx)
 	connectors := c.named()

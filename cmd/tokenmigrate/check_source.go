@@ -24,14 +24,17 @@ func (c *checkup) source(ctx context.Context) {
 	c.group = groupSource
 	cfg := c.cfg.Source.DB
 	if cfg == nil || c.broken("source.url", "source.password") {
-		return // the configuration's problem
+		c.leftOut("it needs source.url; nor reading, keys and sample")
+		return
 	}
 	server := c.server(ctx, "source", cfg, false)
 	if server == nil {
+		c.leftOut("reading, keys and sample, which need it")
 		return
 	}
 	c.database = server.Database
 	if c.broken("source") {
+		c.leftOut("reading, keys and sample, which need the section source of the configuration")
 		return
 	}
 	c.group = groupReading
@@ -40,6 +43,7 @@ func (c *checkup) source(ctx context.Context) {
 	from, err := readAs(start, c.cfg, zerolog.Nop())
 	if err != nil {
 		c.failure("store", "source", err)
+		c.leftOut("keys and sample")
 		return
 	}
 	from.options.Log = c.log
@@ -49,9 +53,11 @@ func (c *checkup) source(ctx context.Context) {
 	case errors.As(err, &refused) && refused.Code == "42501":
 		c.group = groupSource
 		c.failure("privileges", "source", err)
+		c.leftOut("reading, keys and sample")
 		return
 	case err != nil:
 		c.failure("query", "source", err)
+		c.leftOut("keys and sample")
 		return
 	}
 	defer r.Close()
