@@ -3,6 +3,8 @@ package stores
 import (
 	"strings"
 	"testing"
+
+	"tokenmigrate/migrate/connect"
 )
 
 func TestDocument_Reads(t *testing.T) {
@@ -44,6 +46,30 @@ func TestScopesSQL_ByProvider(t *testing.T) {
 	} {
 		if got := scopesSQL(Params{"scopes": given}, "p"); got != want {
 			t.Errorf("%q: got %s, want %s", given, got, want)
+		}
+	}
+}
+
+func TestKeys_MayHoldCommas(t *testing.T) {
+	texts := func(k Keys, of func(Keys) []connect.Secret) string {
+		var list []string
+		for _, key := range of(k) {
+			list = append(list, key.Reveal())
+		}
+		return strings.Join(list, "|")
+	}
+	any := func(k Keys) []connect.Secret { return k.anyText("k") }
+	five := func(k Keys) []connect.Secret { return k.ofLength("k", 5) }
+	for _, c := range []struct {
+		given string
+		of    func(Keys) []connect.Secret
+		want  string
+	}{
+		{"", any, ""}, {"a", any, "a"}, {"a, b", any, "a|b|a, b"},
+		{"", five, ""}, {"ab,cd", five, "ab,cd"}, {"äbcde", five, "äbcde"}, {"abcde, fghij", five, "abcde|fghij"}, {"abc", five, "abc"},
+	} {
+		if got := texts(Keys{"k": secret(c.given)}, c.of); got != c.want {
+			t.Errorf("%q: got %q, want %q", c.given, got, c.want)
 		}
 	}
 }

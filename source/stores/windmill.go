@@ -70,7 +70,7 @@ var windmill = &Store{
 				"\n    WHEN v.is_secret AND v.value LIKE '$%' THEN 'not_offline'"+refused+" END AS skip")
 	},
 	Opener: func(_ context.Context, _ *DB, _ Params, keys Keys) (source.Opener, error) {
-		c, err := cipher.NewWindmill(append(keys.List("secret_salt"), keys["secret_salt"])...)
+		c, err := cipher.NewWindmill(keys.anyText("secret_salt")...)
 		if err != nil {
 			return nil, err
 		}
