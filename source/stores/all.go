@@ -9,6 +9,7 @@ var all = []*Store{
 	authjs,
 	betterAuth,
 	nodeAES,
+	prismaField,
 	nango,
 	djangoAllauth,
 	laravel,
