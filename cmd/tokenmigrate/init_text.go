@@ -89,6 +89,11 @@ func foundText(f *stores.Found, role string) string {
 	for _, reason := range slices.Sorted(maps.Keys(skipped)) {
 		say("%s left out, %s: %s", plural(skipped[reason], "row"), reason, f.Store.Skips[reason])
 	}
+	for _, reason := range slices.Sorted(maps.Keys(f.Sample.Skipped)) {
+		if skipped[reason] == 0 { // known only where a row is opened
+			say("%d of %s looked at left out, %s: %s", f.Sample.Skipped[reason], plural(int64(f.Sample.Rows), "row"), reason, f.Store.Skips[reason])
+		}
+	}
 	for _, p := range f.Counts.Providers {
 		if p.NoExpiry > 0 && ownExpiry(f.Store, p.Provider) == 0 {
 			say("! %s of %s without a known expiry will be invalid (missing_expiry) until source.missing_expiry says how long they last", plural(p.NoExpiry, "token"), oneLine(p.Provider))

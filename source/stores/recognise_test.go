@@ -175,3 +175,20 @@ func TestRecognise_SupabaseAuth(t *testing.T) {
 		t.Errorf("drafts: got %d, want the table of the team's own", len(s.Drafts))
 	}
 }
+
+// A store that began to encrypt late has its encrypted values at the end.
+func TestRecognise_LooksAtBothEnds(t *testing.T) {
+	const table = `CREATE TABLE account (id int PRIMARY KEY, "accountId" text, "providerId" text, "userId" text, "accessToken" text, "refreshToken" text, "accessTokenExpiresAt" timestamptz, scope text)`
+	const rows = `INSERT INTO account SELECT n, n, 'google', n, CASE WHEN n = 1500 THEN '$ba$2$' || repeat('ab', 60) ELSE 'ya29.' || n END, NULL, CASE WHEN n > 1499 THEN now() END, 's' FROM generate_series(1, 1500) n`
+	s := recognise(t, newDatabase(t, table, rows), Limits{})
+	if len(s.Found) != 1 {
+		t.Fatalf("found: got %d, want one", len(s.Found))
+	}
+	f := s.Found[0]
+	if f.Sample.Rows != 2*sampleRows || f.Sample.Locked != 1 || f.Sample.Plain != 2*sampleRows-1 || !f.Sample.Keys["secrets"] || f.Sample.Keys["secret"] {
+		t.Errorf("sample: got %+v, want one row in %d that calls for secrets", f.Sample, 2*sampleRows)
+	}
+	if f.Counts.Providers[0].NoExpiry != 1499 {
+		t.Errorf("without expiry: got %d, want 1499", f.Counts.Providers[0].NoExpiry)
+	}
+}
