@@ -368,6 +368,10 @@ func paramError(name, problem string) error {
 
 // tableQuery is Store.Query; more are columns for the cipher.
 func tableQuery(p Params, more ...string) string {
+	if p["table"] == "" { // told as an example
+		p = p.With(Params{"table": "your_table", "key": "id", "provider": "provider", "access_token": "access_token", "refresh_token": "refresh_token",
+			"expires_at": "expires_at", "user_id": "user_id", "scopes": "scopes"})
+	}
 	provider := "NULL::text AS provider"
 	if p["provider_name"] != "" {
 		provider = literal(p["provider_name"]) + "::text AS provider"
