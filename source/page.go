@@ -103,7 +103,7 @@ func (r *Reader) Check(ctx context.Context) error {
 			if count := string(rows[0][0]); count != "0" {
 				example := ""
 				if other := rows[0][1]; other != nil {
-					example = fmt.Sprintf(" (for example with %s %s)", r.keys[1-i].field, shorten(string(other)))
+					example = fmt.Sprintf(" (for example with %s %s)", r.keys[1-i].field, showKey(string(other)))
 				}
 				problems = append(problems, nullKey(r.keys[i].field, count+" rows"+example))
 			}
@@ -252,11 +252,11 @@ func (w *walk) behind() string {
 	if !last.set {
 		return ", before the first good key"
 	}
-	return ", behind key " + shorten(joinKey(last.key[0], last.key[1], len(w.r.keys) == 2))
+	return ", behind key " + showKey(joinKey(last.key[0], last.key[1], len(w.r.keys) == 2))
 }
 
 func repeatedKey(key string) string {
-	return fmt.Sprintf("key %s stands for more than one row; keys must be unique, or rows would be passed over. Add a key_2 that tells them apart, or make the query return one row a key", shorten(key))
+	return fmt.Sprintf("key %s stands for more than one row; keys must be unique, or rows would be passed over. Add a key_2 that tells them apart, or make the query return one row a key", showKey(key))
 }
 
 // keyOf returns the key's parts in a result row, and what decides their

@@ -13,7 +13,7 @@ func TestRow_TellsKeysThatAreNone(t *testing.T) {
 		"17": "", "usr_01HZX3": "", "3f1c8b0e-7d6a-4b52-9a54-0e8f0c2d1a11": "", "google/108234567890123456789": "", "clx1a2b3c4d5e6f7g8h9i0j1k": "",
 		"d8ff342956a6490568ccd13f740fc5f6ee86f9ac2ac0be38f152931ae1e6b743": "", "Xq7vT2mWc9LpR4sZ8yBn3KfH6jDgA1uE": "",
 		"ann@example.com": "an e-mail address", "google/ann.b+c@mail.example.com": "an e-mail address", "acct:ann@example.com": "", "@ann": "",
-		"xoxb-1-2": "a credential", "github/gho_16C7e42F292c6912E7710c838347Ae178B4a": "a credential", "ya29.a0AfB": "a credential", "1%2F%2F0gRefresh/2": "a credential",
+		"xoxb-1-2": "a credential", "github/gho_16C7e42F292c6912E7710c838347Ae178B4a": "a credential", "ya29.a0AfB": "a credential", "1//0gRefresh": "a credential", "1%2F%2F0gRefresh/2": "a credential",
 		"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln": "a credential", "Xq7vT2mWc9LpR4sZ8yBn3KfH6jDgA1uEXq7vT2mWc9LpR4sZ8yBn": "a credential",
 		"u-plaintokenofthisrow": "a credential",
 	} {

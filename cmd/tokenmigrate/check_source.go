@@ -236,11 +236,21 @@ func (c *checkup) showRows(rows []source.Row) {
 	}
 }
 
-// sampleConnectors keeps the connectors that rows name themselves.
+// sampleConnectors keeps the connectors that rows name themselves, to ask the
+// endpoint for. A token that a wrong query has put there must not leave.
 func (c *checkup) sampleConnectors(rows []source.Row) {
+	wrong := 0
 	for i := range rows {
-		if name := rows[i].Connector; rows[i].Reason == "" && !slices.Contains(c.connectors, name) {
+		row := &rows[i]
+		switch name := row.Connector; {
+		case row.Reason != "" || slices.Contains(c.connectors, name):
+		case row.Resembles(name):
+			wrong++
+		default:
 			c.connectors = append(c.connectors, name)
 		}
+	}
+	if wrong > 0 {
+		c.fail("connector_column", "correct the column connector in the query", "in %s the column connector holds a part of the row's own token", plural(int64(wrong), "row"))
 	}
 }

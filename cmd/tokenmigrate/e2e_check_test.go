@@ -304,7 +304,7 @@ func TestCheck_TellsWhatIsWrong(t *testing.T) {
 		{name: "a wrong credential", o: sandbox.Options{Credential: "vca_another4711"}, code: 78,
 			want: []wants{{Group: groupEndpoint, Name: "credential", Status: statusFailed, Text: "401", Remedy: "destination.token"}, {Group: groupEndpoint, Name: "reachable", Status: statusOK}}},
 		{name: "a connector that may not be read", o: sandbox.Options{Forbidden: []string{"slack/acme"}},
-			want: []wants{{Group: groupEndpoint, Name: "connector", Status: statusWarning, Text: "403", Remedy: "another privilege"}, {Group: groupEndpoint, Name: "credential", Status: statusOK}}},
+			want: []wants{{Group: groupEndpoint, Name: "connector", Status: statusWarning, Text: "the credential may not read it: the endpoint answered 403", Remedy: "another privilege"}, {Group: groupEndpoint, Name: "credential", Status: statusOK}}},
 		{name: "a connector that is not found", o: sandbox.Options{Connectors: []string{"slack/other"}},
 			want: []wants{{Group: groupEndpoint, Name: "connector", Status: statusWarning, Text: "404", Remedy: "another privilege"}}},
 		{name: "a connector that is gone", o: sandbox.Options{Gone: []string{"slack/acme"}}, code: 78,
@@ -426,6 +426,31 @@ func TestCheck_TellsPoolers(t *testing.T) {
 	}
 	r.env["SOURCE_DATABASE_URL"] = bouncer.Start(t, direct, "statement", 6)
 	r.checkup(78).has(t, wants{Group: groupSource, Name: "reachable", Status: statusFailed, Text: "statement mode", Remedy: "use its transaction mode"})
+}
+
+// Wherever a wrong query puts a token, it is not told, and does not leave.
+func TestCheck_KeepsSecrets(t *testing.T) {
+	t.Parallel()
+	secrets := canaries{"access token": `xoxb-CANARYaccess+/=4711`, "refresh token": `CANARYrefresh47124712`}
+	type swap struct{ from, to string }
+	cases := []swap{
+		{"connector,", "access AS connector,"}, {"connector,", "access AS provider,"}, {"connector,", "refresh AS name, connector,"},
+		{"id AS key", "access AS key"}, {"id AS key", "id AS key, refresh AS key_2"}, {"subject AS", "access AS"},
+		{"SELECT", "SELECT access AS environment,"}, {"SELECT", "SELECT refresh AS subject_type,"}, {"SELECT", "SELECT access AS scopes,"},
+		{"expires AS", "access AS"}, {"expires AS", "access::timestamptz AS"}, {"subject AS", "(refresh::jsonb->>'x') AS"},
+		{"SELECT", "SELECT 'xoxb-CANARYaccess+/=4711' || x AS name,"}, {"SELECT", "SELECT to_jsonb(access) AS data,"},
+	}
+	atOnce(t, 2, cases, func(c swap) string { return c.to }, func(t *testing.T, c swap) {
+		r := newRig(t, sandbox.Options{}).fill(12).with("destination.connector", "", "destination.connectors", "{slack: slack/acme}")
+		r.exec(`UPDATE accounts SET access = $1, refresh = $2, connector = 'slack/acme'`, secrets["access token"], secrets["refresh token"])
+		r.with("source.query", fmt.Sprintf("%q", strings.Replace(storeQuery, c.from, c.to, 1)))
+		text := r.command("check", "--log-level", "trace")
+		secrets.search(t, "the text", text.stdout+text.stderr)
+		secrets.search(t, "the JSON", r.command("check", "--json").stdout)
+		for _, call := range r.endpoint.Audit().Calls {
+			secrets.search(t, "a request", call.URI)
+		}
+	})
 }
 
 func TestCheck_NeedsAFile(t *testing.T) {
