@@ -108,6 +108,10 @@ func TestLook_TellsTLSAndStandbys(t *testing.T) {
 	if err := conn.QueryRow(t.Context(), "SHOW data_directory").Scan(&folder); err != nil {
 		t.Fatal(err)
 	}
+	var library string
+	if err := conn.QueryRow(t.Context(), "SHOW ssl_library").Scan(&library); err != nil || library == "" {
+		t.Skip("this Postgres was built without TLS")
+	}
 	certificate, key := selfSigned(t)
 	for name, text := range map[string]string{"server.crt": certificate, "server.key": key} {
 		giveTo(t, folder, filepath.Join(folder, name), text)

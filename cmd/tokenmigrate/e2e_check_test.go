@@ -118,13 +118,13 @@ const goodCheck = `configuration
   ok       CONFIG can be used: migration acme
 
 source database
-  ok       SERVER answers: database DATABASE, role postgres
+  ok       SERVER answers: database DATABASE, role ROLE
   ok       Postgres VERSION
   ok       no TLS, and none is needed: the connection does not leave this machine
   ok       a primary
   ok       no pooler in between
   ok       N of the server's N connections are free
-  ok       role postgres may read all that the query reads
+  ok       role ROLE may read all that the query reads
 
 reading
   ok       key bigint, provider text, access_token text, refresh_token text, expires_at timestamp with time zone, subject_id text, scopes text, name text
@@ -141,7 +141,7 @@ sample
   ok       key "3": skipped excluded: provider "google" is left out by the configuration
 
 checkpoint database
-  ok       SERVER answers: database DATABASE, role postgres
+  ok       SERVER answers: database DATABASE, role ROLE
   ok       Postgres VERSION
   ok       no TLS, and none is needed: the connection does not leave this machine
   ok       a primary that takes writes
@@ -169,7 +169,7 @@ func TestCheck_TellsThatAllIsWell(t *testing.T) {
 	c := r.command("check")
 	got := regexp.MustCompile(`\S+\.yaml`).ReplaceAllString(c.stdout, "CONFIG")
 	for _, place := range [][2]string{
-		{`127\.0\.0\.1:[0-9]+`, "SERVER"}, {`database ` + r.db.Config().Database, "database DATABASE"}, {`Postgres [0-9].*`, "Postgres VERSION"},
+		{`127\.0\.0\.1:[0-9]+`, "SERVER"}, {`role ` + r.db.Config().User, "role ROLE"}, {`database ` + r.db.Config().Database, "database DATABASE"}, {`Postgres [0-9].*`, "Postgres VERSION"},
 		{`[0-9]+ of the server's [0-9]+`, "N of the server's N"}, {`scl_[0-9a-f]+`, "scl_ID"},
 	} {
 		got = regexp.MustCompile(place[0]).ReplaceAllString(got, place[1])
@@ -304,9 +304,9 @@ func TestCheck_TellsWhatIsWrong(t *testing.T) {
 		{name: "a wrong credential", o: sandbox.Options{Credential: "vca_another4711"}, code: 78,
 			want: []wants{{Group: groupEndpoint, Name: "credential", Status: statusFailed, Text: "401", Remedy: "destination.token"}, {Group: groupEndpoint, Name: "reachable", Status: statusOK}}},
 		{name: "a connector that may not be read", o: sandbox.Options{Forbidden: []string{"slack/acme"}},
-			want: []wants{{Group: groupEndpoint, Name: "connector", Status: statusWarning, Text: "the credential may not read it: the endpoint answered 403", Remedy: "another privilege"}, {Group: groupEndpoint, Name: "credential", Status: statusOK}}},
+			want: []wants{{Group: groupEndpoint, Name: "connector", Status: statusWarning, Text: "the credential may not read it: the endpoint answered 403", Remedy: "another privilege"}, {Group: groupEndpoint, Name: "credential", Status: statusWarning, Text: "403"}}},
 		{name: "a connector that is not found", o: sandbox.Options{Connectors: []string{"slack/other"}},
-			want: []wants{{Group: groupEndpoint, Name: "connector", Status: statusWarning, Text: "404", Remedy: "another privilege"}}},
+			want: []wants{{Group: groupEndpoint, Name: "connector", Status: statusWarning, Text: "404", Remedy: "another privilege"}, {Group: groupEndpoint, Name: "credential", Status: statusOK}}},
 		{name: "a connector that is gone", o: sandbox.Options{Gone: []string{"slack/acme"}}, code: 78,
 			want: []wants{{Group: groupEndpoint, Name: "connector", Status: statusFailed, Text: "gone"}}},
 		{name: "no team", conf: []string{"destination.team_id", ""},
