@@ -59,7 +59,9 @@ func buildStatements(text *sqlText, columns, keys []column) statements {
 	after := order[0] + " >= $1"
 	those := order[0] + " = ANY($1)"
 	if composite {
-		after = "(" + strings.Join(order, ", ") + ") >= ($1, $2)"
+		// The first column's own condition lets an index on it alone serve, or one
+		// where key_2 is an expression.
+		after += " AND (" + strings.Join(order, ", ") + ") >= ($1, $2)"
 		// The pairs decide; each column's own condition lets an index serve also where
 		// the planner cannot turn the pairs into a lookup.
 		those += " AND " + order[1] + " = ANY($2) AND (" + strings.Join(order, ", ") + ") IN (SELECT * FROM unnest($1, $2))"
