@@ -188,6 +188,7 @@ func (l *loader) source(c *SourceConfig, s *section) {
 	}
 	for _, v := range decrypt {
 		v.requireText("give the key")
+		v.warnIfLiteral()
 		l.secrets = append(l.secrets, v.text)
 		putEntry(&c.Decrypt, v.name, connect.NewSecret(v.text))
 	}

@@ -215,6 +215,8 @@ func TestConfig_WarnsOfLiteralSecrets(t *testing.T) {
 	const inFile, inURL = "is a secret that stands in this file", "holds a password that stands in this file"
 	for _, c := range []struct{ url, password, token, want string }{
 		{"postgres://u@localhost/db", "${PW}", "${T}", ""},
+		{"postgres://u@localhost/db\n  store: better-auth\n  decrypt: {secret: hunter2}", "${PW}", "${T}", "6 source.decrypt.secret " + inFile},
+		{"postgres://u@localhost/db\n  store: better-auth\n  decrypt: {secret: \"${PW}\"}", "${PW}", "${T}", ""},
 		{"${URL}", "", "${T}", ""},
 		{"postgres://u:${PW}@localhost/db", "", "${T}", ""},
 		{"host=localhost password=${PW}", "", "${T}", ""},
@@ -226,18 +228,21 @@ func TestConfig_WarnsOfLiteralSecrets(t *testing.T) {
 		{"postgres://u@localhost/db", "${PW}", "hunter2", "8 destination.token " + inFile},
 		{"postgres://u@localhost/db", "${PW}", "vcp_${T}", ""}, // a part of it
 	} {
+		query := "  query: SELECT 1\n"
+		if strings.Contains(c.url, "store:") {
+			query = ""
+		}
 		cfg, problems := loadText(t, fmt.Sprintf(`
 migration: acme
 source:
   url: %s
   password: %q
-  query: SELECT 1
-destination:
+%sdestination:
   token: %s
   connector: scl_1
 checkpoint:
   url: ${URL}
-`, c.url, c.password, c.token), needAll, env)
+`, c.url, c.password, query, c.token), needAll, env)
 		if problems != "" {
 			t.Errorf("%+v: %s", c, problems)
 			continue
