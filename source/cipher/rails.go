@@ -267,6 +267,11 @@ func inflate(b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, damaged("it is compressed, and not with zlib")
 	}
+	return readInflated(r)
+}
+
+// readInflated reads what r decompresses, up to inflateLimit.
+func readInflated(r io.Reader) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(r, inflateLimit+1))
 	switch {
 	case err != nil:

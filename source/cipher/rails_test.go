@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"compress/zlib"
 	"errors"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"tokenmigrate/migrate/connect"
@@ -18,11 +20,23 @@ type railsKeys struct {
 	Raw           []string `json:"raw"`
 }
 
+// railsCiphers are those that openRails made, by their keys: deriving these for
+// each test again would take minutes.
+var railsCiphers sync.Map
+
 func openRails(k railsKeys) (*Rails, error) {
-	return NewRails(RailsKeys{
+	id := strings.Join(stringsIn(k), "\x00") + strconv.Itoa(len(k.Raw)) + strconv.Itoa(len(k.Salt))
+	if c, made := railsCiphers.Load(id); made {
+		return c.(*Rails), nil
+	}
+	c, err := NewRails(RailsKeys{
 		Primary: secretList(k.Primary), Deterministic: secretList(k.Deterministic), Previous: secretList(k.Previous),
 		Salts: secretList(k.Salt), Raw: secretList(k.Raw),
 	})
+	if err == nil {
+		railsCiphers.Store(id, c)
+	}
+	return c, err
 }
 
 func init() {

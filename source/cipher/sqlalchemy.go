@@ -124,13 +124,13 @@ func (c *SQLAlchemy) openAES(key [sha256.Size]byte, b []byte) ([]byte, bool) {
 	}
 	plain := make([]byte, len(b))
 	gocipher.NewCBCDecrypter(block, key[:aes.BlockSize]).CryptBlocks(plain, b)
-	plain, ok := unpad(c.padding, plain)
+	plain, ok := unpad(c.padding, plain, aes.BlockSize)
 	return plain, ok && readable(plain)
 }
 
-// unpad takes the padding off b, whole blocks of it. Every padding has 1 to 16
-// bytes, but naive's may look longer.
-func unpad(padding string, b []byte) (text []byte, ok bool) {
+// unpad takes the padding off b, whole blocks of so many bytes. Every padding has
+// from 1 byte to a block of them, but naive's may look longer.
+func unpad(padding string, b []byte, block int) (text []byte, ok bool) {
 	last := int(b[len(b)-1])
 	switch padding {
 	case "naive":
@@ -138,11 +138,11 @@ func unpad(padding string, b []byte) (text []byte, ok bool) {
 		return text, len(text) < len(b)
 	case "oneandzeroes":
 		text = bytes.TrimRight(b, "\x00")
-		ok = len(b)-len(text) < aes.BlockSize
+		ok = len(b)-len(text) < block
 		text, cut := bytes.CutSuffix(text, []byte{0x80})
 		return text, ok && cut
 	}
-	if last < 1 || last > aes.BlockSize {
+	if last < 1 || last > block {
 		return nil, false
 	}
 	fill := byte(last) // pkcs5
