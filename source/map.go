@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"tokenmigrate/migrate/connect"
+	"tokenmigrate/source/cipher"
 )
 
 // mapper turns result rows into Rows. It is pure but for the Opener, and not
@@ -160,6 +161,10 @@ func (m *mapper) credential(row *Row, f field) connect.Secret {
 	}
 	if problem := textProblem(text); problem != "" {
 		row.fail(ReasonInvalidField, f.String()+" "+problem)
+		return connect.Secret{}
+	}
+	if by := cipher.Resembles(text); by != "" {
+		row.fail(ReasonDecryptFailed, f.String()+" is no token but still encrypted, it looks like "+by+"; name the store whose cipher opens it, see `tokenmigrate stores`")
 		return connect.Secret{}
 	}
 	return connect.NewSecret(text)

@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"tokenmigrate/source/cipher"
 )
@@ -45,52 +49,150 @@ type Opened struct {
 	Skip Reason
 }
 
-// badKeysAtMost is how many values may fail for their key before CheckKeys gives
-// up looking for one that opens.
-const badKeysAtMost = 100
+const (
+	// keySample is how many rows of each end of the source CheckKeys looks at first:
+	// keys change with time, and so mostly with the key's order.
+	keySample = 100
+	// keyWalk is how many rows it reads from the beginning where no row of the sample
+	// is encrypted.
+	keyWalk = 10_000
+	// sureFailures is how many rows must fail before failures of some rows, or for
+	// another cause than the keys, count as a wrong configuration and not as damage.
+	sureFailures = 10
+)
 
-// CheckKeys finds wrong keys before anything is sent: it reads rows from the
-// source's beginning until one value opens. Without an Opener, and where no
-// value is encrypted, it finds nothing wrong.
+// CheckKeys finds wrong keys before anything is sent: it opens some rows of both
+// ends of the source. Where it meets no encrypted value it finds nothing wrong.
 //
-// Errors: a *ConfigError where values fail for their key and none opens; else as
-// of Page.
+// Errors: a *ConfigError where no row opens, one failing for its keys or ten for any
+// cause; and, unless Options.LostKeys, where a fifth of the encrypted rows and ten
+// or more fail for their keys. Without an Opener: where half of the rows and ten or
+// more are unmistakably encrypted. Else as of Page.
 func (r *Reader) CheckKeys(ctx context.Context) error {
 	const op = "check the keys of the source's encryption"
-	if r.o.Open == nil {
-		return nil
+	t := keyTrial{plain: r.o.Open == nil}
+	rows, err := r.ends(ctx, op, min(keySample, r.o.PageSize))
+	if err != nil {
+		return err
 	}
-	failed, example := 0, ""
+	t.add(rows)
 	var after Cursor
-	for limit := 32; ; limit *= 4 { // most often the first few rows tell
-		page, err := r.page(ctx, op, after, limit)
+	for read := 0; !t.plain && t.sealed() == 0 && read < keyWalk; {
+		page, err := r.page(ctx, op, after, r.o.PageSize)
 		if err != nil {
 			return err
 		}
-		for i := range page.Rows {
-			row := &page.Rows[i]
-			switch {
-			case row.Decrypted > 0:
-				return nil
-			case row.badKey:
-				if failed++; failed == 1 {
-					example = fmt.Sprintf("key %s: %s", showKey(row.Key), row.Detail)
-				}
-			}
-		}
-		if page.End || failed >= badKeysAtMost {
+		t.add(page.Rows)
+		if page.End {
 			break
 		}
-		after = page.Next
+		after, read = page.Next, read+len(page.Rows)
 	}
-	if failed == 0 {
-		return nil
+	if problem := t.problem(r.o.LostKeys); problem != "" {
+		return &ConfigError{Op: op, Problems: []string{problem}}
 	}
-	problem := fmt.Sprintf("none of the first %d encrypted rows opens (%s)", failed, example)
-	if failed == 1 {
-		problem = "the only encrypted row that was found does not open (" + example + ")"
+	return nil
+}
+
+// keyTrial counts how encrypted rows fared.
+type keyTrial struct {
+	plain                  bool // there is no Opener
+	rows                   int
+	opened, badKey, failed int
+	causes                 map[string]int    // of those that failed, by detail
+	example                map[string]string // a key of each
+}
+
+func (t *keyTrial) sealed() int { return t.opened + t.badKey + t.failed }
+
+func (t *keyTrial) add(rows []Row) {
+	t.rows += len(rows)
+	for i := range rows {
+		row := &rows[i]
+		switch {
+		case row.Reason == ReasonDecryptFailed:
+			if row.badKey {
+				t.badKey++
+			} else {
+				t.failed++
+			}
+			if t.causes == nil {
+				t.causes, t.example = map[string]int{}, map[string]string{}
+			}
+			if t.causes[row.Detail]++; t.causes[row.Detail] == 1 {
+				t.example[row.Detail] = showKey(row.Key)
+			}
+		case row.Decrypted > 0:
+			t.opened++
+		}
 	}
-	return &ConfigError{Op: op, Problems: []string{problem + ". Give the right keys in source.decrypt"}}
+}
+
+// problem says what is wrong with the keys, or "".
+func (t *keyTrial) problem(lost bool) string {
+	most := ""
+	for cause, n := range t.causes {
+		if n > t.causes[most] || n == t.causes[most] && cause < most {
+			most = cause
+		}
+	}
+	failed := t.badKey + t.failed
+	told := fmt.Sprintf("(key %s: %s)", t.example[most], most)
+	switch {
+	case t.plain && (failed < sureFailures || failed*2 < t.rows):
+		return ""
+	case t.plain:
+		return fmt.Sprintf("%d of %d rows hold no tokens but what somebody encrypted %s", failed, t.rows, told)
+	case t.opened == 0 && failed == 1 && t.badKey == 1:
+		return "the only encrypted row that was found does not open " + told + ". Give the right keys in source.decrypt"
+	case t.opened == 0 && t.badKey > 0 || t.opened == 0 && failed >= sureFailures:
+		return fmt.Sprintf("none of %d encrypted rows opens, most often because %s. Give the right keys in source.decrypt, and what source.params says of the cipher", failed, told)
+	case !lost && t.badKey >= sureFailures && t.badKey*5 >= t.sealed():
+		return fmt.Sprintf("%d of %d encrypted rows do not open, most often because %s. Give all keys in source.decrypt; if some are lost for good, say by policy.max_failed how many rows may stay behind", t.badKey, t.sealed(), told)
+	}
+	return ""
+}
+
+// ends reads up to n rows of each end of the source; no row twice.
+func (r *Reader) ends(ctx context.Context, op string, n int) ([]Row, error) {
+	var rows []Row
+	seen := map[string]bool{}
+	for _, st := range []*statement{&r.sql.firstPage, &r.sql.lastPage} {
+		var sink rowSink
+		err := r.do(ctx, op, func(ctx context.Context, conn *pgconn.PgConn) error {
+			sink = r.newSink(r.o.Now(), n)
+			values, oids := split([]param{{pgtype.Int8OID, []byte(strconv.Itoa(n))}})
+			result := conn.ExecParams(ctx, st.text, values, oids, nil, r.formats)
+			var bad error
+			for bytes := 0; bad == nil && bytes < PageBytes && result.NextRow(); {
+				key, _, err := r.keyOf(result.Values())
+				if err != nil {
+					bad = &ConfigError{Op: op, Problems: []string{err.Error()}}
+					break
+				}
+				for _, v := range result.Values() {
+					bytes += len(v)
+				}
+				sink.add(joinKey(string(key[0]), string(key[1]), len(r.keys) == 2), result.Values())
+			}
+			_, err := result.Close()
+			opened := sink.finish()
+			if err != nil {
+				return &failure{st, err}
+			}
+			for i := range opened {
+				if !seen[opened[i].Key] {
+					seen[opened[i].Key] = true
+					rows = append(rows, opened[i])
+				}
+			}
+			return bad
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
 }
 
 // open has the store's Opener open a row, and takes its values over.

@@ -93,28 +93,75 @@ func TestReader_OpensRowsInTheirOrder(t *testing.T) {
 }
 
 func TestReader_ChecksKeys(t *testing.T) {
+	many := func(doc string, n int) []string { return slices.Repeat([]string{doc}, n) }
 	for _, test := range []struct {
 		name string
 		docs []string
+		lost bool
 		want string // part of the error; "": none
 	}{
-		{"no rows", nil, ""},
-		{"only plain", []string{"a", "b"}, ""},
-		{"only left out", []string{"gone"}, ""},
-		{"only damaged", []string{"cut", "cut"}, ""},
-		{"one of many opens", append(slices.Repeat([]string{"wrong"}, 50), "ok:x"), ""},
-		{"the only one does not open", []string{"plain", "wrong", "cut"}, `the only encrypted row that was found does not open (key "2": doc: none of the configured keys opens the value). Give the right keys in source.decrypt`},
-		{"none of a few", slices.Repeat([]string{"wrong"}, 7), "none of the first 7 encrypted rows opens"},
-		{"none of the first hundred", append(slices.Repeat([]string{"wrong"}, 500), "ok:x"), "none of the first 1"},
+		{"no rows", nil, false, ""},
+		{"only plain", []string{"a", "b"}, false, ""},
+		{"only left out", []string{"gone"}, false, ""},
+		{"a few damaged ones", many("cut", 9), false, ""},
+		{"all damaged", many("cut", 10), false, "none of 10 encrypted rows opens, most often because (key \"1\": doc: the value is damaged: it is cut short)"},
+		{"the only one does not open", []string{"plain", "wrong"}, false, `the only encrypted row that was found does not open (key "2": doc: none of the configured keys opens the value). Give the right keys in source.decrypt`},
+		{"none of a few", many("wrong", 7), false, "none of 7 encrypted rows opens"},
+		{"none, though lost keys are accepted", many("wrong", 7), true, "none of 7 encrypted rows opens"},
+		{"a few of many", append(many("wrong", 9), many("ok:x", 3)...), false, ""},
+		{"a fifth of them", append(many("wrong", 10), many("ok:x", 40)...), false, "10 of 50 encrypted rows do not open, most often because (key \"1\""},
+		{"a fifth of them, accepted", append(many("wrong", 10), many("ok:x", 40)...), true, ""},
+		{"less than a fifth", append(many("wrong", 10), many("ok:x", 41)...), false, ""},
+		{"the newest, 15 % of the sample", append(many("ok:x", 300), many("wrong", 30)...), false, ""},
+		{"the newest", append(many("ok:x", 3000), many("wrong", 60)...), false, "60 of 200 encrypted rows do not open, most often because (key \"30"},
+		{"encrypted ones behind many plain ones", slices.Concat(many("p", 150), many("wrong", 3), many("p", 150)), false, "none of 3 encrypted rows opens"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r, _ := documentsOf(t, test.docs...)
+			r.o.LostKeys = test.lost
 			err := r.CheckKeys(t.Context())
 			var bad *ConfigError
 			if test.want == "" && err != nil || test.want != "" && (!errors.As(err, &bad) || !strings.Contains(err.Error(), test.want)) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
+	}
+}
+
+// What is encrypted is not sent where nothing opens it.
+func TestReader_SendsNoCiphertext(t *testing.T) {
+	db := newDatabase(t, `CREATE TABLE t (id int PRIMARY KEY, at text, rt text)`)
+	const sealed = "0123456789abcdef01234567:00112233445566778899aabbccddeeff:0badc0de"
+	for i := range 30 {
+		at := "token-" + fmt.Sprint(i)
+		if i%2 == 0 {
+			at = sealed
+		}
+		db.exec(fmt.Sprintf(`INSERT INTO t VALUES (%d, '%s', 'r')`, i, at))
+	}
+	db.exec(`INSERT INTO t VALUES (100, 'token', '` + sealed + `')`)
+	query := Options{Query: `SELECT id AS key, 'u' || id AS subject_id, at AS access_token, rt AS refresh_token, 1900000000 AS expires_at FROM t`}
+	rows, err := walkAll(t, db.open(query))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for _, row := range rows {
+		if row.Reason == ReasonDecryptFailed && strings.Contains(row.Detail, "is no token but still encrypted, it looks like AES") {
+			refused++
+		} else if row.Reason != "" || strings.Contains(row.Token.AccessToken.Reveal()+row.Token.RefreshToken.Reveal(), ":") {
+			t.Errorf("key %s: got %s (%s), want it sent or refused as encrypted", row.Key, row.Reason, row.Detail)
+		}
+	}
+	if refused != 16 {
+		t.Errorf("got %d rows refused, want the 15 and the one with its refresh token", refused)
+	}
+	if err := db.open(query).CheckKeys(t.Context()); err == nil || !strings.Contains(err.Error(), "16 of 31 rows hold no tokens but what somebody encrypted") {
+		t.Errorf("keys: got %v", err)
+	}
+	db.exec(`DELETE FROM t WHERE id < 20 AND id % 2 = 0`)
+	if err := db.open(query).CheckKeys(t.Context()); err != nil {
+		t.Errorf("few of them: got %v, want nothing", err)
 	}
 }
 

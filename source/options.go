@@ -51,6 +51,9 @@ type Options struct {
 
 	// Open opens what the store encrypted; nil means that all is plain.
 	Open Opener
+	// LostKeys: rows whose key is gone for good are accepted, as decrypt_failed; see
+	// Reader.CheckKeys. That no row opens at all is an error all the same.
+	LostKeys bool
 	// Skips are the reasons that the query's skip column may hold (NULL: the row is
 	// kept), each with the sentence that explains it. Such rows are skipped before
 	// anything else is asked of them. Without Skips there is no such column.

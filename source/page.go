@@ -30,6 +30,7 @@ type Page struct {
 // statements are a reader's, built once.
 type statements struct {
 	firstPage statement   // $1: limit
+	lastPage  statement   // $1: limit; from the end on
 	nextPage  statement   // $1 (, $2): key behind which to begin; last: limit
 	rows      statement   // $1 (, $2): arrays of key parts
 	whole     statement   // all rows, no columns
@@ -56,6 +57,7 @@ func buildStatements(text *sqlText, columns, keys []column) statements {
 	var s statements
 	by := " ORDER BY " + strings.Join(order, ", ") + " LIMIT $"
 	s.firstPage = text.build(head, all, by+"1")
+	s.lastPage = text.build(head, all, " ORDER BY "+strings.Join(order, " DESC, ")+" DESC LIMIT $1")
 	after := order[0] + " >= $1"
 	those := order[0] + " = ANY($1)"
 	if composite {

@@ -214,6 +214,7 @@ func readAs(ctx context.Context, cfg *Config, log zerolog.Logger) (*reading, err
 	}
 	r.plan = *plan
 	r.options.Query, r.options.Open, r.options.Skips = plan.Query, plan.Open, store.Skips
+	r.options.LostKeys = cfg.Policy.MaxFailed != MaxFailed{}
 	if !missing.Given {
 		r.options.MissingExpiry = store.MissingExpiry
 	}
