@@ -30,6 +30,7 @@ var all = []*Store{
 	fernet,
 	superset,
 	sqlAlchemyUtils,
+	pgcrypto,
 	windmill,
 	oryKratos,
 	grafana,
