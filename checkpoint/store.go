@@ -152,6 +152,17 @@ func (s *Store) SetTarget(ctx context.Context, migration int64, target map[strin
 	return pgerr.Wrap("write the migration's target", err)
 }
 
+// Used tells how far a migration has come: whether any of its tokens was ever sent
+// or is about to be, and how many were imported by any run. One that was never
+// sent anything, though its rows may have been found invalid, is bound to nothing.
+func (s *Store) Used(ctx context.Context, migration int64) (sent bool, imported int64, err error) {
+	err = s.pool.QueryRow(ctx, s.in(`
+		SELECT EXISTS (SELECT FROM {schema}.calls WHERE migration_id = $1) OR EXISTS (SELECT FROM {schema}.tokens
+				WHERE migration_id = $1 AND (outcome NOT IN ('invalid', 'skipped') OR attempts > 0 OR imported_at IS NOT NULL)),
+			(SELECT count(*) FROM {schema}.tokens WHERE migration_id = $1 AND imported_at IS NOT NULL)`), migration).Scan(&sent, &imported)
+	return sent, imported, pgerr.Wrap("count what was sent", err)
+}
+
 // LowerCeiling keeps that no call may carry more than tokens tokens. A ceiling
 // never rises again.
 func (s *Store) LowerCeiling(ctx context.Context, migration int64, tokens int) error {

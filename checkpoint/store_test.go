@@ -126,6 +126,29 @@ func TestSetTarget_ReplacesAll(t *testing.T) {
 	}
 }
 
+func TestUsed_TellsWhatWasSent(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	id := b.lease.Migration
+	for _, c := range []struct {
+		name, sql string
+		sent      bool
+		imported  int64
+	}{
+		{"nothing", `SELECT 1`, false, 0},
+		{"rows that cannot be sent", `INSERT INTO {schema}.tokens (migration_id, key, outcome, updated_at) VALUES (MIGRATION, 'a', 'invalid', now()), (MIGRATION, 'b', 'skipped', now())`, false, 0},
+		{"an intent", `INSERT INTO {schema}.calls VALUES (gen_random_uuid(), MIGRATION, 0, 1, 'c', '{}', '{}', '{}', '{}', now(), now())`, true, 0},
+		{"a refusal", `DELETE FROM {schema}.calls; INSERT INTO {schema}.tokens (migration_id, key, outcome, attempts, updated_at) VALUES (MIGRATION, 'c', 'failed', 1, now())`, true, 0},
+		{"imported once, invalid now", `UPDATE {schema}.tokens SET outcome = 'invalid', attempts = 0, imported_at = now() WHERE key = 'c'`, true, 1},
+	} {
+		b.exec(strings.ReplaceAll(c.sql, "MIGRATION", fmt.Sprint(id)))
+		sent, imported, err := b.Used(t.Context(), id)
+		if err != nil || sent != c.sent || imported != c.imported {
+			t.Errorf("%s: got sent %t, %d imported, %v; want %t, %d", c.name, sent, imported, err, c.sent, c.imported)
+		}
+	}
+}
+
 func TestLowerCeiling_NeverRises(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

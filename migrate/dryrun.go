@@ -51,7 +51,7 @@ func (m *Migrator) dryRun(ctx context.Context, r *report.Report) error {
 	case err != nil:
 		return err
 	default:
-		if _, _, err := checkTarget(&m.o, migration); err != nil {
+		if _, err := checkTarget(ctx, &m.o, m.store, migration); err != nil {
 			return err
 		}
 	}

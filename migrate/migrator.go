@@ -4,9 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"maps"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -139,18 +136,15 @@ func (m *Migrator) begin(ctx context.Context) (*pass, error) {
 	if err != nil {
 		return nil, err
 	}
-	is, changed, err := checkTarget(o, migration)
-	if err != nil {
+	if _, err := checkTarget(ctx, o, m.store, migration); err != nil {
 		return nil, err
 	}
 	t, err := acquire(ctx, m.store, migration.ID, o)
 	if err != nil {
 		return nil, err
 	}
-	if changed {
-		if err := m.store.SetTarget(ctx, migration.ID, is); err != nil {
-			return nil, errors.Join(err, m.store.Release(context.WithoutCancel(ctx), t.lease))
-		}
+	if err := m.retarget(ctx, o.Migration); err != nil {
+		return nil, errors.Join(err, m.store.Release(context.WithoutCancel(ctx), t.lease))
 	}
 	run, err := m.store.StartRun(ctx, t.lease, o.Version, "run")
 	if err != nil {
@@ -160,6 +154,21 @@ func (m *Migrator) begin(ctx context.Context) (*pass, error) {
 	p.importer, p.tenure = m.dst, t
 	p.recorder = newRecorder(m.store, t.lease, run, p.ledger, p.remaining, p.waitingFor, p.wait, o.Log)
 	return p, nil
+}
+
+// retarget makes the checkpoint's target that of the options. It is for who holds
+// the lease, and looks again: another worker may have begun in the meantime.
+func (m *Migrator) retarget(ctx context.Context, name string) error {
+	migration, err := m.store.Migration(ctx, name)
+	if err != nil {
+		return err
+	}
+	changed, err := checkTarget(ctx, &m.o, m.store, migration)
+	if err != nil || len(changed) == 0 {
+		return err
+	}
+	m.o.Log.Warn().Strs("changed", changed).Msg("the configuration changed since the last run; this one counts from now on")
+	return m.store.SetTarget(ctx, migration.ID, target(&m.o, migration.FingerprintKey))
 }
 
 // newPass returns what a run and a dry run share.
@@ -184,54 +193,6 @@ func newPass(o *Options, migration checkpoint.Migration, run int64, store *check
 	p.pace.now = o.now
 	p.doubts = &doubts{passed: map[string]place{}}
 	return p
-}
-
-// target returns what a migration is between, as the checkpoint keeps it.
-func target(o *Options, key []byte) map[string]string {
-	out := maps.Clone(o.Target)
-	if out == nil {
-		out = map[string]string{}
-	}
-	h := newHasher(key, "")
-	for name, text := range o.Hashed {
-		sum := h.text(text)
-		out[name] = fmt.Sprintf("hmac:%x", sum[:])
-	}
-	return out
-}
-
-// checkTarget refuses to go on with a checkpoint that was made between other
-// ends, unless the user accepts the change. It returns the target as it is now,
-// and whether it changed.
-func checkTarget(o *Options, migration checkpoint.Migration) (is map[string]string, changed bool, err error) {
-	is = target(o, migration.FingerprintKey)
-	names := checkpoint.Changed(migration.Target, is)
-	if len(names) == 0 {
-		return is, false, nil
-	}
-	if o.AcceptConfigChange {
-		o.Log.Warn().Strs("changed", names).Msg("the configuration changed since the last run; accepted")
-		return is, true, nil
-	}
-	parts := make([]string, len(names))
-	for i, name := range names {
-		parts[i] = fmt.Sprintf("%s (was %q, is %q)", name, migration.Target[name], is[name])
-		if _, secret := o.Hashed[name]; secret {
-			parts[i] = name
-		}
-	}
-	return nil, true, fmt.Errorf("%w: the checkpoint of migration %q was made with another %s; use another migration name, or --accept-config-change if the same tokens are meant",
-		ErrConfig, o.Migration, strings.Join(parts, ", "))
-}
-
-// CheckTarget reports whether a run would be refused since the checkpoint's
-// migration was made between other ends. Of o it looks at Migration, Target,
-// Hashed and AcceptConfigChange alone.
-//
-// Errors: one that wraps ErrConfig and names what changed.
-func CheckTarget(o Options, migration checkpoint.Migration) error {
-	_, _, err := checkTarget(&o, migration)
-	return err
 }
 
 // noRows is the loud warning of a run or dry run that found nothing.

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"tokenmigrate/checkpoint"
 	"tokenmigrate/migrate/report"
 )
@@ -140,38 +138,6 @@ func TestNotImported_ComparesWithThePolicy(t *testing.T) {
 	share := &Policy{MaxFailed: func(rows int64) int64 { return rows / 10 }}
 	if err := notImported(c, share); err != nil {
 		t.Errorf("a tenth of the rows: got error %v, want none: it is asked with the rows read", err)
-	}
-}
-
-func TestCheckTarget_RefusesAnotherConfiguration(t *testing.T) {
-	t.Parallel()
-	o := Options{Migration: "acme", Log: zerolog.Nop(), Target: map[string]string{"store": "authjs"}, Hashed: map[string]string{"query": "SELECT 'hush'"}}
-	key := []byte("key")
-	was := checkpoint.Migration{FingerprintKey: key, Target: target(&o, key)}
-	if _, changed, err := checkTarget(&o, was); err != nil || changed {
-		t.Errorf("nothing changed: got changed %t, error %v", changed, err)
-	}
-	if strings.Contains(fmt.Sprint(was.Target), "hush") {
-		t.Errorf("the target %v holds the query's text, want a hash", was.Target)
-	}
-	for _, c := range []struct {
-		name, part string
-		change     func(o *Options)
-	}{
-		{"store", `store (was "authjs", is "other")`, func(o *Options) { o.Target = map[string]string{"store": "other"} }},
-		{"query", "another query;", func(o *Options) { o.Hashed = map[string]string{"query": "SELECT 'hush', 2"} }},
-		{"removed", `store (was "authjs", is "")`, func(o *Options) { o.Target = nil }},
-	} {
-		other := o
-		c.change(&other)
-		_, changed, err := checkTarget(&other, was)
-		if !changed || !errors.Is(err, ErrConfig) || !strings.Contains(fmt.Sprint(err), c.part) || strings.Contains(fmt.Sprint(err), "hush") {
-			t.Errorf("%s: got changed %t, error %v; want ErrConfig with %q and no secret", c.name, changed, err, c.part)
-		}
-		other.AcceptConfigChange = true
-		if is, changed, err := checkTarget(&other, was); err != nil || !changed || is == nil {
-			t.Errorf("%s, accepted: got %v, changed %t, error %v; want the new target", c.name, is, changed, err)
-		}
 	}
 }
 

@@ -172,7 +172,7 @@ func (c *checkup) migration(ctx context.Context, store *checkpoint.Store) {
 		c.failure("migration", "checkpoint", err)
 		return
 	}
-	c.target(m)
+	c.target(ctx, store, m)
 	if m.Paused {
 		c.warn("paused", "`tokenmigrate resume -c "+c.cfg.File+"`", "migration %s is paused by an operator: a run would make no call", m.Name)
 	}
@@ -181,14 +181,18 @@ func (c *checkup) migration(ctx context.Context, store *checkpoint.Store) {
 }
 
 // target compares what the checkpoint was made for with the configuration.
-func (c *checkup) target(m checkpoint.Migration) {
+func (c *checkup) target(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration) {
 	if c.client == nil || c.database == "" || c.broken("source", "destination.connector", "destination.connectors", "destination.environment") {
 		return
 	}
 	target, hashed := targetOf(c.cfg, c.database, c.client)
-	err := migrate.CheckTarget(migrate.Options{Migration: m.Name, Target: target, Hashed: hashed}, m)
+	err := migrate.CheckTarget(ctx, migrate.Options{Migration: m.Name, Target: target, Hashed: hashed}, store, m)
 	if err == nil {
-		c.ok("target", "migration %s was run before, with the same source, query and destination", m.Name)
+		c.ok("target", "migration %s was run before, and a run may go on with what it keeps", m.Name)
+		return
+	}
+	if !errors.Is(err, migrate.ErrConfig) {
+		c.failure("target", "checkpoint", err)
 		return
 	}
 	text, remedy := splitRemedy(strings.TrimPrefix(err.Error(), migrate.ErrConfig.Error()+": "))

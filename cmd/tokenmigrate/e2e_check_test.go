@@ -293,7 +293,7 @@ func TestCheck_TellsWhatIsWrong(t *testing.T) {
 		{name: "an older checkpoint", spoil: func(r *rig) { migrated(r); r.exec(`UPDATE tokenmigrate.schema_version SET version = 0`) },
 			want: []wants{{Group: groupCheckpoint, Name: "tables", Status: statusWarning, Text: "older version", Remedy: "upgrades"}, {Group: groupCheckpoint, Name: "privileges", Status: statusOK}}},
 		{name: "another query than before", spoil: func(r *rig) { migrated(r); r.with("source.where", `"key < 10"`) }, code: 78,
-			want: []wants{{Group: groupCheckpoint, Name: "target", Status: statusFailed, Text: "made with another where", Remedy: "--accept-config-change"}}},
+			want: []wants{{Group: groupCheckpoint, Name: "target", Status: statusFailed, Text: "made with another source.where", Remedy: "--accept-config-change"}}},
 		{name: "paused", spoil: func(r *rig) { migrated(r); r.command("pause") },
 			want: []wants{{Group: groupCheckpoint, Name: "paused", Status: statusWarning, Remedy: "tokenmigrate resume"}}},
 		{name: "another worker", spoil: func(r *rig) {

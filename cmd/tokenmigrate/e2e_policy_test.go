@@ -243,3 +243,20 @@ func TestRun_ConfigurationChanges(t *testing.T) {
 		}
 	})
 }
+
+// A run that sent nothing binds the migration to nothing: what was wrong in the
+// configuration may be mended without a word.
+func TestRun_ConfigurationMendedBeforeTheFirstCall(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{}).fill(3)
+	r.with("source.query", `"`+storeQuery+` WHERE false"`)
+	r.must(0, "run")
+	r.with("source.query", `"`+storeQuery+`"`)
+	r.must(0, "dry-run").checkCounts(report.Counts{Pending: 3})
+	r.must(0, "run").checkCounts(report.Counts{Imported: 3})
+	r.with("source.where", `"key < 2"`)
+	if p := r.must(78, "run"); !strings.Contains(p.stderr.String(), "another source.where; if the same tokens are meant, --accept-config-change sends those that now differ") ||
+		!strings.Contains(p.stderr.String(), "another migration name sends all 3 imported tokens again") {
+		t.Errorf("want it to say what becomes of the tokens\n%s", p.said())
+	}
+}
