@@ -43,6 +43,7 @@ func (m *mapper) row(raw [][]byte, now time.Time) Row {
 	var row Row
 	t := &row.Token
 	m.checkText(&row, fProvider, fConnector)
+	m.checkConnector(&row)
 	if reason := m.text(fSkip); reason != "" {
 		m.skip(&row, Reason(reason))
 	}
@@ -110,6 +111,17 @@ func (m *mapper) checkText(row *Row, fields ...field) {
 			m.values[f] = value{} // not to be told or sent anywhere
 		}
 	}
+}
+
+// checkConnector fails a row whose connector column holds a credential, by a query's
+// mistake: connectors stand in URLs, in the checkpoint and in reports.
+func (m *mapper) checkConnector(row *Row) {
+	text := m.text(fConnector)
+	if text == "" || !looksSecret(text) && !shares(text, m.text(fAccessToken)) && !shares(text, m.text(fRefreshToken)) {
+		return
+	}
+	row.fail(ReasonInvalidField, "connector looks like a credential, and connectors are stored and printed; select the connector's id or uid")
+	m.values[fConnector] = value{}
 }
 
 // textProblem says why text cannot be sent, or "".

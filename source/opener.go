@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"tokenmigrate/checkpoint/pgerr"
 	"tokenmigrate/source/cipher"
 )
 
@@ -188,6 +189,12 @@ func (r *Reader) ends(ctx context.Context, op string, n int) ([]Row, error) {
 			}
 			return bad
 		})
+		// Where no index serves the way back, the sort of a large table may take too
+		// long; the beginning has to do then.
+		if st == &r.sql.lastPage && pgerr.CodeOf(err) == "57014" && ctx.Err() == nil {
+			r.o.Log.Warn().Err(err).Msg("only the source's first rows were tried with the keys")
+			break
+		}
 		if err != nil {
 			return nil, err
 		}
