@@ -6,7 +6,7 @@ func init() {
 	of := func(name string) string { return sealedValue("fernet", name) }
 	wrong := Keys{"encryption_key": secret("HyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Ojs8PT8=")}
 	fixtures = append(fixtures,
-		fixture{store: "fernet", name: "direct", given: Params{"table": "connections"}, variant: "table public.connections (provider, access_token: encrypted_access_token, refresh_token: encrypted_refresh_token, expires_at, user_id)",
+		fixture{store: "fernet", name: "direct", given: Params{"table": "connections", "plain": "allowed"}, variant: "table public.connections (provider, access_token: encrypted_access_token, refresh_token: encrypted_refresh_token, expires_at, user_id)",
 			keys:  Keys{"encryption_key": secret("yMnKy8zNzs_Q0dLT1NXW19jZ2tvc3d7f4OHi4-Tl5uc=, HyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Ojs8PT4="), "old_keys": secret("Y2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6e3x9fn-AgYI=")},
 			wrong: wrong, decrypted: 4, plain: 2,
 			sql: []string{

@@ -28,7 +28,7 @@ func init() {
 // made by Laravel 10 and 8, old keys, serialised and plain values, OAuth 1.
 func laravelSocialstream(keys, wrong Keys) fixture {
 	f := fixture{store: "laravel", name: "Socialstream", variant: "table public.connected_accounts (provider, access_token: token, refresh_token, expires_at, user_id)",
-		keys: keys, wrong: wrong, decrypted: 8, plain: 2,
+		given: Params{"plain": "allowed"}, keys: keys, wrong: wrong, decrypted: 8, plain: 2,
 		sql: []string{`CREATE TABLE connected_accounts (id bigserial PRIMARY KEY, user_id bigint NOT NULL, provider varchar(255) NOT NULL, provider_id varchar(255) NOT NULL,
 			name varchar(255), nickname varchar(255), email varchar(255), telephone varchar(255), avatar_path text, token text NOT NULL, secret varchar(1000),
 			refresh_token text, expires_at timestamp(0) without time zone, created_at timestamp(0) without time zone, updated_at timestamp(0) without time zone,

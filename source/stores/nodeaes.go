@@ -37,7 +37,7 @@ var nodeAES = &Store{
 		{Name: "salt_length", Doc: "bytes of a value's own salt; empty: found out"},
 		{Name: "aad", Doc: "additional authenticated data; {name} stands for that column of the row, {column} for the name of the token's"},
 		{Name: "prefix", Doc: "what encrypted values begin with, such as v1: or enc:, several separated by commas; an empty one among them: or with none"},
-		{Name: "plain", Default: "refused", Doc: "values that do not look encrypted: refused, or allowed, taken as they are", Choices: []string{"refused", "allowed"}},
+		plainParam,
 	}, besideParams("iv", "tag", "salt")...)...),
 	Cipher: "AES-GCM, AES-CBC, AES-CTR, ChaCha20-Poly1305 or XSalsa20-Poly1305, as the parameters say",
 	Keys: []Key{

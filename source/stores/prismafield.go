@@ -13,9 +13,9 @@ import (
 var prismaField = &Store{
 	Name: "prisma-field-encryption", Aliases: []string{"prisma-field", "cloak"},
 	Title:   "prisma-field-encryption",
-	Summary: "one row per grant in a table that you name; fields marked @encrypted, or still plain",
-	Params:  prismaTable.params(),
-	Cipher:  "AES-256-GCM, v1.aesgcm256...; each value is told by itself",
+	Summary: "one row per grant in a table that you name; fields marked @encrypted",
+	Params:  prismaTable.params(plainParam),
+	Cipher:  "AES-256-GCM, v1.aesgcm256...",
 	Keys: []Key{
 		{Name: "encryption_key", Env: "PRISMA_FIELD_ENCRYPTION_KEY", Doc: "the key, k1.aesgcm256..."},
 		{Name: "old_keys", Env: "PRISMA_FIELD_DECRYPTION_KEYS", Doc: "further keys, separated by commas", Needed: neverNeeded},
@@ -29,7 +29,7 @@ var prismaField = &Store{
 		if err != nil {
 			return nil, err
 		}
-		return newTableOpener(p, nil, sameCipher(c))
+		return newTableOpener(p, nil, guardedCipher(c, p, keys))
 	},
 }
 

@@ -4,7 +4,7 @@ import "strings"
 
 func init() {
 	of := func(name string) string { return sealedValue("prisma-field", name) }
-	fixtures = append(fixtures, fixture{store: "prisma-field-encryption", name: "Prisma's names", given: Params{"table": `"Connection"`},
+	fixtures = append(fixtures, fixture{store: "prisma-field-encryption", name: "Prisma's names", given: Params{"table": `"Connection"`, "plain": "allowed"},
 		variant: `table public."Connection" (provider, access_token: accessToken, refresh_token: refreshToken, expires_at: expiresAt, user_id: userId)`,
 		keys: Keys{"encryption_key": secret("k1.aesgcm256.Aw4ZJC86RVBbZnF8h5KdqLO-ydTf6vUACxYhLDdCTVg="),
 			"old_keys": secret("k1.aesgcm256.jJeirbjDztnk7_oFEBsmMTxHUl1oc36JlJ-qtcDL1uE,k1.aesgcm256.TVhjbnmEj5qlsLvG0dzn8v0IEx4pND9KVWBrdoGMl6I=")},

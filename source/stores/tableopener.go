@@ -3,6 +3,8 @@ package stores
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,9 +23,8 @@ type tableOpener struct {
 	response bool     // the query has a token_response
 	// has are the columns of package source that the query has: a response's values
 	// do not take their place.
-	has    map[string]bool
-	zone   *time.Location
-	strict bool // what does not look encrypted is an error, not plain
+	has  map[string]bool
+	zone *time.Location
 }
 
 // sealedColumn is a column of the query that may be encrypted.
@@ -34,6 +35,8 @@ type sealedColumn struct {
 	// fixed those whose values are the same for all rows.
 	with, fixed map[string]string
 	strict      bool // what does not look encrypted is an error, not plain
+	// guarded is strict where the parameter plain could allow it.
+	guarded bool
 }
 
 // newTableOpener returns what opens tableQuery(p). column returns how a column is
@@ -70,6 +73,32 @@ func sameCipher(c cipher.Cipher) func(name, inTable string) (sealedColumn, error
 	return func(string, string) (sealedColumn, error) { return sealedColumn{cipher: c}, nil }
 }
 
+// plainParam says what becomes of values that do not look encrypted.
+var plainParam = Param{Name: "plain", Default: "refused", Doc: "values that do not look encrypted: refused, or allowed, taken as they are", Choices: []string{"refused", "allowed"}}
+
+// plainWithoutKeys is plainParam of stores that also have tables in which nothing
+// is encrypted.
+var plainWithoutKeys = Param{Name: "plain", Doc: "values that do not look encrypted: refused, or allowed, taken as they are; empty: refused where keys are given", Choices: plainParam.Choices}
+
+// of returns the parameter with words before its text.
+func (p Param) of(words string) Param {
+	p.Doc = words + p.Doc
+	return p
+}
+
+// errLooksPlain: the store's cipher is in use, and the value is not one of its.
+var errLooksPlain = errors.New("it does not look encrypted as the store has it; if it is a plain token, set source.params.plain: allowed")
+
+// guardedCipher is sameCipher for values that may be wrapped, and are plain only
+// as p allows it; see plainParam and plainWithoutKeys.
+func guardedCipher(c cipher.Cipher, p Params, keys Keys) func(name, inTable string) (sealedColumn, error) {
+	given := slices.ContainsFunc(slices.Collect(maps.Values(keys)), func(k connect.Secret) bool { return !k.Empty() })
+	guarded := p["plain"] == "refused" || p["plain"] == "" && given
+	return func(string, string) (sealedColumn, error) {
+		return sealedColumn{cipher: cipher.Unwrap(c), guarded: guarded}, nil
+	}
+}
+
 func (o *tableOpener) Inputs() []string {
 	if o.response {
 		return append([]string{tableResponse}, o.inputs...)
@@ -88,12 +117,14 @@ func (o *tableOpener) Open(in source.Values) (source.Opened, error) {
 		}
 		v := s.value(in)
 		switch {
+		case s.guarded && !s.cipher.Sealed(v):
+			return out, fmt.Errorf("%s: %w", s.told(), errLooksPlain)
 		case s.cipher == nil || !s.strict && !s.cipher.Sealed(v):
 			out.Plain++
 		default:
 			plain, err := s.cipher.Open(v)
 			if err != nil {
-				return out, fmt.Errorf("%s: %w", strings.ReplaceAll(s.name, tableResponse, "response"), err)
+				return out, fmt.Errorf("%s: %w", s.told(), err)
 			}
 			out.Decrypted++
 			text = string(plain)
@@ -126,6 +157,9 @@ func (o *tableOpener) Open(in source.Values) (source.Opened, error) {
 	o.times(in, &response, out.Values)
 	return out, nil
 }
+
+// told returns the column's name as parameters have it.
+func (s *sealedColumn) told() string { return strings.ReplaceAll(s.name, tableResponse, "response") }
 
 // value is what the cipher gets of a row.
 func (s *sealedColumn) value(in source.Values) cipher.Value {
