@@ -110,10 +110,10 @@ func findActivepieces(c *Catalogue, given Params) []Match {
 			continue
 		}
 		p["projects"] = ""
-		if projects := c.Beside(t, "project"); projects != nil && projects.Readable && projects.Has("id", "ownerId") {
-			p["projects"] = projects.String()
-		}
-		if given["projects"] != "" && (c.Table(given["projects"]) == nil || !c.Table(given["projects"]).Has("id", "ownerId")) {
+		var beside []*Table
+		if projects := companion(c, given, "projects", t, "project", "id", "ownerId"); projects != nil {
+			p["projects"], beside = projects.String(), []*Table{projects}
+		} else if given["projects"] != "" {
 			continue
 		}
 		age := "newer schema"
@@ -123,7 +123,7 @@ func findActivepieces(c *Catalogue, given Params) []Match {
 		case p["owner"] == "":
 			age = "older schema, connections without owners"
 		}
-		matches = append(matches, Match{Params: p, Variant: fmt.Sprintf("%s, table %s", age, t.SQL()), Tables: []*Table{t}})
+		matches = append(matches, Match{Params: p, Variant: fmt.Sprintf("%s, table %s", age, t.SQL()), Tables: []*Table{t}, Beside: beside})
 	}
 	return matches
 }

@@ -38,6 +38,7 @@ var authentik = &Store{
 					"identifier": "connections", "created": connections.First(given.or("created", "created")...)},
 				Variant: fmt.Sprintf("tables %s and %s", t.SQL(), connections.SQL()),
 				Tables:  []*Table{t, connections},
+				Beside:  []*Table{sources},
 			}
 			if t.Has("identifier") {
 				m.Params["identifier"] = "table"

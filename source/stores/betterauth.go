@@ -131,6 +131,9 @@ tables:
 			p[col.param] = name
 		}
 		m := Match{Params: p, Variant: fmt.Sprintf("%s, table %s", betterAuthAdapter(t, p), t.SQL()), Tables: []*Table{t}}
+		if p["members"] != "" {
+			m.Beside = []*Table{c.Table(p["members"])}
+		}
 		if member := c.Beside(t, "member"); member != nil && p["members"] == "" && (member.Has("organizationId", "userId") || member.Has("organization_id", "user_id")) {
 			m.Warnings = append(m.Warnings, "the organization plugin is in use: with the parameter members: "+member.String()+" tokens of users who are in one organization get it as their tenant")
 		}

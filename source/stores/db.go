@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tokenmigrate/checkpoint/pgerr"
+	"tokenmigrate/source"
 )
 
 // Time limits of looking at a database.
@@ -82,10 +83,33 @@ func collect[T any](ctx context.Context, d *DB, op, sql string, args ...any) ([]
 	return list, err
 }
 
-// missing reports that a table or column is not there, or may not be read.
+// collectOf is collect from a table of a store by that SQL name, of which there may
+// be none: then there are no rows.
+//
+// Errors: *source.ConfigError with the GRANT where the role may not read it; else
+// *pgerr.Error.
+func collectOf[T any](ctx context.Context, d *DB, op, table, sql string) ([]T, error) {
+	list, err := collect[T](ctx, d, op, sql)
+	switch {
+	case missing(err):
+		return nil, nil
+	case pgerr.CodeOf(err) == "42501":
+		schema, name := splitName(table)
+		type row struct{ Schema string }
+		const where = "SELECT n.nspname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)"
+		if found, err := collect[row](ctx, d, op, where, table); err == nil && len(found) == 1 {
+			schema = found[0].Schema
+		}
+		return nil, &source.ConfigError{Op: op, Problems: []string{d.mayNotRead(ctx, &Table{Schema: schema, Name: name})}}
+	}
+	return list, err
+}
+
+// missing reports that a table or column is not there. One that the role may not
+// read is there, and what it holds may be needed.
 func missing(err error) bool {
 	switch pgerr.CodeOf(err) {
-	case "42P01", "42703", "3F000", "42501":
+	case "42P01", "42703", "3F000":
 		return true
 	}
 	return errors.Is(err, pgx.ErrNoRows)

@@ -44,6 +44,7 @@ var grafana = &Store{
 					if id := keys.First(given.or("data_key_id", "name", "id")...); id != "" {
 						m.Params["data_keys"], m.Params["data_key_id"] = keys.String(), id
 						m.Variant = fmt.Sprintf("with data keys, table %s", t.SQL())
+						m.Beside = []*Table{keys}
 					}
 				}
 			}

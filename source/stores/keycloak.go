@@ -49,15 +49,24 @@ var keycloak = &Store{
 				}
 				return other
 			}
+			reads := func(tables ...*Table) { m.Beside = append(m.Beside, tables...) }
 			if links := beside("broker_links", "broker_link", "identity_provider", "user_id", "realm_id", "broker_user_id", "broker_username", "token"); links != nil {
 				m.Variant = fmt.Sprintf("tables %s and %s", t.SQL(), links.SQL())
 				m.Tables = append(m.Tables, links)
 			}
-			beside("providers_table", "identity_provider", "internal_id", "provider_alias", "realm_id")
-			if beside("provider_settings", "identity_provider_config", "identity_provider_id", "name", "value") == nil {
+			providers := beside("providers_table", "identity_provider", "internal_id", "provider_alias", "realm_id")
+			settings := beside("provider_settings", "identity_provider_config", "identity_provider_id", "name", "value")
+			if providers != nil && settings != nil {
+				reads(providers, settings)
+			} else {
 				m.Params["providers_table"] = "none"
 			}
-			beside("realms", "realm", "id", "name")
+			if realms := beside("realms", "realm", "id", "name"); given["base_url"] != "" {
+				if realms == nil {
+					continue // subjects would be others', without their issuer
+				}
+				reads(realms)
+			}
 			matches = append(matches, m)
 		}
 		return matches

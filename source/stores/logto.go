@@ -74,6 +74,7 @@ func findLogto(c *Catalogue, given Params) []Match {
 	var matches []Match
 	for _, t := range candidates(c, given, "tenant_id", "id", "user_id", "type", "encrypted_dek", "iv", "auth_tag", "ciphertext", "metadata") {
 		p, found := Params{"table": t.String()}, true
+		var beside []*Table
 		for param, relation := range map[string]struct {
 			name    string
 			columns []string
@@ -84,11 +85,12 @@ func findLogto(c *Catalogue, given Params) []Match {
 			p[param] = ""
 			if other := companion(c, given, param, t, relation.name, relation.columns...); other != nil {
 				p[param] = other.String()
+				beside = append(beside, other)
 			}
 			found = found && (p[param] != "" || given[param] == "")
 		}
 		if found {
-			matches = append(matches, Match{Params: p, Variant: "Secret Vault, table " + t.SQL(), Tables: []*Table{t}})
+			matches = append(matches, Match{Params: p, Variant: "Secret Vault, table " + t.SQL(), Tables: []*Table{t}, Beside: beside})
 		}
 	}
 	return matches

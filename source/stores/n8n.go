@@ -64,18 +64,23 @@ func findN8n(c *Catalogue, given Params) []Match {
 		if given["prefix"] != "" && prefix != given["prefix"] || !ok && given["table"] == "" {
 			continue
 		}
-		p := Params{"table": t.String(), "prefix": prefix, "entries": "credentials", "ownership": n8nOwnership(c, t, prefix)}
-		m := Match{Params: p, Variant: "credentials by " + p["ownership"] + ", table " + t.SQL(), Tables: []*Table{t}}
+		p := Params{"table": t.String(), "prefix": prefix, "entries": "credentials"}
+		m := Match{Params: p, Tables: []*Table{t}}
+		p["ownership"], m.Beside = n8nOwnership(c, t, prefix)
+		if by := given["ownership"]; by != "" && by != p["ownership"] {
+			p["ownership"], m.Beside = by, nil // what it lacks, the query tells
+		}
+		m.Variant = "credentials by " + p["ownership"] + ", table " + t.SQL()
 		if p["ownership"] == "none" {
 			m.Variant = "credentials without owners, table " + t.SQL()
 		}
 		holder := t
 		if entry, dynamic := n8nEntries[given["entries"]]; dynamic {
 			holder = c.Beside(t, prefix+entry.table)
-			if holder == nil || !holder.Readable || !holder.Has(append(entry.columns, "data")...) {
+			if holder == nil || !holder.Has(append(entry.columns, "data")...) {
 				continue
 			}
-			m.Variant, m.Tables = "dynamic credentials, table "+holder.SQL(), []*Table{holder}
+			m.Variant, m.Tables, m.Beside = "dynamic credentials, table "+holder.SQL(), []*Table{holder}, []*Table{t}
 		} else {
 			for _, kind := range []string{"dynamic", "dynamic_user"} {
 				if other := c.Beside(t, prefix+n8nEntries[kind].table); other != nil && other.Rows != 0 {
@@ -92,28 +97,30 @@ func findN8n(c *Catalogue, given Params) []Match {
 	return matches
 }
 
-// n8nOwnership tells of what age the tables of owners are.
-func n8nOwnership(c *Catalogue, t *Table, prefix string) string {
+// n8nOwnership tells of what age the tables of owners are, and which they are.
+func n8nOwnership(c *Catalogue, t *Table, prefix string) (string, []*Table) {
 	table := func(name string, columns ...string) *Table {
 		other := c.Beside(t, prefix+name)
-		if other == nil || !other.Readable || !other.Has(columns...) {
+		if other == nil || !other.Has(columns...) {
 			return nil
 		}
 		return other
 	}
 	shared := table("shared_credentials", "credentialsId")
+	project, relation := table("project", "id", "type"), table("project_relation", "projectId", "userId", "role")
+	role := table("role", "id", "name")
 	switch {
 	case shared == nil:
-	case shared.Has("projectId", "role") && table("project", "id", "type") != nil && table("project_relation", "projectId", "userId", "role") != nil:
-		return "project"
+	case shared.Has("projectId", "role") && project != nil && relation != nil:
+		return "project", []*Table{shared, project, relation}
 	case shared.Has("userId", "role"):
-		return "role"
-	case shared.Has("userId", "roleId") && table("role", "id", "name") != nil:
-		return "role_id"
+		return "role", []*Table{shared}
+	case shared.Has("userId", "roleId") && role != nil:
+		return "role_id", []*Table{shared, role}
 	case shared.Has("userId"):
-		return "user"
+		return "user", []*Table{shared}
 	}
-	return "none"
+	return "none", nil
 }
 
 func n8nQuery(p Params) string {
@@ -160,9 +167,10 @@ func n8nOwnerSQL(ownership string, table func(string) string) (join, subject, te
 
 func openN8n(ctx context.Context, db *DB, p Params, keys Keys) (source.Opener, error) {
 	type row struct{ ID, Algorithm, Value string }
-	rows, err := collect[row](ctx, db, "read the data keys of store n8n",
-		"SELECT id::text, coalesce(algorithm, '')::text, value::text FROM "+sibling(p["table"], p["prefix"]+"deployment_key")+" WHERE type = 'data_encryption' AND value <> ''")
-	if err != nil && !missing(err) {
+	table := sibling(p["table"], p["prefix"]+"deployment_key")
+	rows, err := collectOf[row](ctx, db, "read the data keys of store n8n", table,
+		"SELECT id::text, coalesce(algorithm, '')::text, value::text FROM "+table+" WHERE type = 'data_encryption' AND value <> ''")
+	if err != nil {
 		return nil, err
 	}
 	var data []cipher.N8nDataKey

@@ -64,21 +64,26 @@ func findNango(c *Catalogue, given Params) []Match {
 		}
 		p["columns"] = strings.Join(columns, ",")
 		found := true
-		for name, companion := range map[string]struct {
-			table   string
-			columns []string
+		var beside []*Table
+		for _, companion := range []struct {
+			param, table string
+			read         bool // by the query
+			columns      []string
 		}{
-			"configs":      {"_nango_configs", []string{"unique_key", "provider"}},
-			"environments": {"_nango_environments", []string{"name"}},
-			"end_users":    {"end_users", []string{"end_user_id"}},
+			{"configs", "_nango_configs", true, []string{"unique_key", "provider"}},
+			{"environments", "_nango_environments", given["environment"] != "", []string{"name"}},
+			{"end_users", "end_users", slices.Contains(columns, "end_user_id"), []string{"end_user_id"}},
 		} {
+			name := companion.param
 			other := c.Beside(t, companion.table)
 			if given[name] != "" {
 				other = c.Table(given[name])
 			}
 			p[name] = ""
-			if other != nil && other.Readable && other.Has(append(companion.columns, "id")...) {
-				p[name] = other.String()
+			if other != nil && other.Has(append(companion.columns, "id")...) {
+				if p[name] = other.String(); companion.read {
+					beside = append(beside, other)
+				}
 			}
 			found = found && (p[name] != "" || given[name] == "")
 		}
@@ -86,7 +91,7 @@ func findNango(c *Catalogue, given Params) []Match {
 		if !found || !wants("environment", "environments") || given["provider_by"] == "provider" && p["configs"] == "" {
 			continue
 		}
-		m := Match{Params: p, Variant: "table " + t.SQL(), Tables: []*Table{t}}
+		m := Match{Params: p, Variant: "table " + t.SQL(), Tables: []*Table{t}, Beside: beside}
 		if len(lacks) > 0 {
 			m.Variant += ", an older one without " + strings.Join(lacks, ", ")
 		}
@@ -167,10 +172,9 @@ func openNango(ctx context.Context, db *DB, p Params, keys Keys) (source.Opener,
 func checkNangoKey(ctx context.Context, db *DB, p Params, c *cipher.Nango) error {
 	const op = "check the key of store nango"
 	type row struct{ Hash string }
-	rows, err := collect[row](ctx, db, op, "SELECT encryption_key_hash FROM "+sibling(p["table"], "_nango_db_config")+" WHERE encryption_key_hash <> '' LIMIT 1")
+	table := sibling(p["table"], "_nango_db_config")
+	rows, err := collectOf[row](ctx, db, op, table, "SELECT encryption_key_hash FROM "+table+" WHERE encryption_key_hash <> '' LIMIT 1")
 	switch {
-	case missing(err):
-		return nil
 	case err != nil:
 		return err
 	case len(rows) > 0 && !c.Hashed(rows[0].Hash):

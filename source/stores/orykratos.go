@@ -45,6 +45,7 @@ var oryKratos = &Store{
 				Params:  Params{"table": t.String(), "types": types.String(), "network": t.First(given.or("network", "nid")...)},
 				Variant: fmt.Sprintf("table %s", t.SQL()),
 				Tables:  []*Table{t},
+				Beside:  []*Table{types},
 			})
 		}
 		return matches

@@ -42,6 +42,9 @@ func (s *Store) Prepare(ctx context.Context, cfg *pgx.ConnConfig, given Params, 
 	if err != nil {
 		return nil, err
 	}
+	if err := db.readable(ctx, s, m); err != nil {
+		return nil, err
+	}
 	p := &Plan{Store: s, Match: m, Query: s.SQL(m.Params), Warnings: append(slices.Clone(s.Warnings), m.Warnings...)}
 	if s.Opener == nil {
 		return p, nil
@@ -57,7 +60,8 @@ func (s *Store) Prepare(ctx context.Context, cfg *pgx.ConnConfig, given Params, 
 	return p, nil
 }
 
-// choose returns the one match for what is given.
+// choose returns the one match for what is given, whether or not the role may read
+// its tables.
 func (s *Store) choose(c *Catalogue, given Params) (Match, error) {
 	op := "find store " + s.Name
 	matches := s.Find(c, given)
@@ -69,9 +73,6 @@ func (s *Store) choose(c *Catalogue, given Params) (Match, error) {
 		}
 		if name := given["table"]; name != "" {
 			problem = "source.params: there is no table " + name + " with the columns that the parameters name"
-			if t := c.Table(name); t != nil && !t.Readable {
-				problem = "the role may not read table " + t.SQL() + "; grant it USAGE on the schema and SELECT on the table"
-			}
 		}
 		return Match{}, &source.ConfigError{Op: op, Problems: []string{problem + ". See `tokenmigrate stores " + s.Name + "` for its parameters, and `tokenmigrate init` for what is there"}}
 	case 1:
@@ -86,11 +87,16 @@ func (s *Store) choose(c *Catalogue, given Params) (Match, error) {
 		return m, nil
 	}
 	var list []string
+	remedy := ". Say which in source.params"
 	for _, m := range matches {
-		list = append(list, fmt.Sprintf("%s (%s)", s.distinct(m, matches), m.Variant))
+		closed := ""
+		if slices.ContainsFunc(m.Tables, func(t *Table) bool { return !t.Readable }) {
+			closed = ", which the role may not read"
+			remedy = ". Say which in source.params, and grant the role USAGE on its schema and SELECT on it where it may not read it"
+		}
+		list = append(list, fmt.Sprintf("%s (%s%s)", s.distinct(m, matches), m.Variant, closed))
 	}
-	return Match{}, &source.ConfigError{Op: op, Problems: []string{
-		"there are several: " + strings.Join(list, "; ") + ". Say which in source.params"}}
+	return Match{}, &source.ConfigError{Op: op, Problems: []string{"there are several: " + strings.Join(list, "; ") + remedy}}
 }
 
 // distinct returns the parameters by which a match differs from the others.

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,16 +26,21 @@ type Survey struct {
 	// these the one with most tokens first.
 	Found []*Found
 	// Drafts are other tables that look like token stores, the likeliest first. Only
-	// where nothing is Found, the rows of the first one are counted.
+	// the rows of the First are counted.
 	Drafts []*Draft
+	// First is the draft that goes before Found: the only place, or the chosen one.
+	First *Draft
 	// Answers are things that were recognised and keep no tokens, see Store.NoStore.
 	Answers []*Store
 }
 
 // Found is one place where a store's tokens are.
 type Found struct {
-	Store  *Store
-	Match  Match
+	Store *Store
+	Match Match
+	// Except are columns of the store that the table has by other names, or not at
+	// all: it was recognised by the others, and Params name what stands for them.
+	Except []string
 	Params Params // the fewest with which the store is read from here, and from nowhere else
 	Query  string
 	Counts Counts
@@ -51,7 +58,13 @@ type Limits struct {
 	// by the planner's estimate and by the first rows.
 	Count time.Duration
 	First int64 // the number of those rows; 0 is 10,000
+	// Store and Table, unless empty, choose the place that comes first among those of
+	// the survey: by a store's name, by a table's.
+	Store, Table string
 }
+
+// ErrNotThere: the database has no place such as Limits chooses.
+var ErrNotThere = errors.New("there is no such place")
 
 // Recognise connects to a database, finds out which stores' tables are there, and
 // counts their rows and tokens. It reads the catalogue, counts of rows by provider,
@@ -84,6 +97,11 @@ func Recognise(ctx context.Context, cfg *pgx.ConnConfig, limits Limits) (*Survey
 	s.Tables = len(c.Tables)
 	var known []*Table
 	s.Found, s.Answers, known = findAll(c)
+	near := nearly(c, known)
+	s.Found = append(s.Found, near...)
+	for _, f := range near {
+		known = append(known, f.Match.Tables...)
+	}
 	s.Drafts = drafts(c, known)
 	look := survey{db: db, cfg: cfg, limits: limits}
 	for _, f := range s.Found {
@@ -92,10 +110,49 @@ func Recognise(ctx context.Context, cfg *pgx.ConnConfig, limits Limits) (*Survey
 		}
 	}
 	rank(s.Found)
-	if len(s.Found) == 0 && len(s.Drafts) > 0 {
-		return s, look.atDraft(ctx, s.Drafts[0])
+	if err := s.choose(c, limits); err != nil || s.First == nil {
+		return s, err
 	}
-	return s, nil
+	open, _ := c.opened()
+	err = look.atDraft(ctx, open, s.First)
+	if limits.Store != "" { // also where its values do not look like it
+		s.First.seal(open, "it was asked for", limits.Store)
+	}
+	return s, err
+}
+
+// choose brings the place that limits name, or else the likeliest, to the front.
+func (s *Survey) choose(c *Catalogue, limits Limits) error {
+	if limits.Store == "" && limits.Table == "" {
+		if len(s.Found) == 0 && len(s.Drafts) > 0 {
+			s.First = s.Drafts[0]
+		}
+		return nil
+	}
+	var table *Table
+	if limits.Table != "" {
+		if table = c.Table(limits.Table); table == nil {
+			return fmt.Errorf("%w: no table is called %s", ErrNotThere, limits.Table)
+		}
+	}
+	this := func(t *Table) bool { return table == nil || t.SQL() == table.SQL() }
+	for i, f := range s.Found {
+		if (limits.Store == "" || f.Store.Name == limits.Store) && slices.ContainsFunc(f.Match.Tables, this) {
+			s.Found = append([]*Found{f}, slices.Delete(slices.Clone(s.Found), i, i+1)...)
+			return nil
+		}
+	}
+	for i, d := range s.Drafts {
+		if (limits.Store == "" || slices.ContainsFunc(d.Stores, func(r *Store) bool { return r.Name == limits.Store })) && this(d.Table) {
+			s.Drafts = append([]*Draft{d}, slices.Delete(slices.Clone(s.Drafts), i, i+1)...)
+			s.First = d
+			return nil
+		}
+	}
+	if limits.Table != "" && limits.Store == "" {
+		return fmt.Errorf("%w: table %s does not look like a store of tokens", ErrNotThere, table.SQL())
+	}
+	return fmt.Errorf("%w: no table looks like one of store %s", ErrNotThere, limits.Store)
 }
 
 func (d *DB) introduce(ctx context.Context, s *Survey) error {
@@ -127,18 +184,84 @@ func findAll(c *Catalogue) (found []*Found, answers []*Store, known []*Table) {
 			continue
 		}
 		for _, m := range matches {
-			m.Params = s.Defaults().With(m.Params)
-			f := &Found{Store: s, Match: m, Params: s.fewest(open, m), Query: s.SQL(m.Params)}
-			for _, t := range m.Tables {
-				if closed[t] {
-					f.Unreadable = append(f.Unreadable, t)
-				}
-			}
-			f.Counts.Rows = m.Tables[0].Rows
+			f := foundAt(open, closed, s, m)
 			found = append(found, f)
 		}
 	}
 	return found, answers, known
+}
+
+// foundAt tells of a match in the catalogue open, a copy whose tables in closed
+// the role may not read.
+func foundAt(open *Catalogue, closed map[*Table]bool, s *Store, m Match) *Found {
+	m.Params = s.Defaults().With(m.Params)
+	f := &Found{Store: s, Match: m, Params: s.fewest(open, m), Query: s.SQL(m.Params)}
+	for _, t := range m.Tables {
+		if closed[t] {
+			f.Unreadable = append(f.Unreadable, t)
+		}
+	}
+	f.Counts.Rows = m.Tables[0].Rows
+	return f
+}
+
+// nearly finds, among the tables that no store takes for its own, those that look
+// like a store's but for a column or two: whose columns may be renamed.
+func nearly(c *Catalogue, known []*Table) []*Found {
+	isKnown := map[string]bool{}
+	for _, t := range known {
+		isKnown[t.SQL()] = true
+	}
+	open, closed := c.opened()
+	var found []*Found
+	for _, t := range open.Tables {
+		for _, s := range All() {
+			if isKnown[t.SQL()] || s.Find == nil || s.NoStore != "" {
+				continue
+			}
+			given, except := s.renamed(t)
+			if given == nil {
+				continue
+			}
+			if matches := s.Find(open, given); len(matches) == 1 && matches[0].Tables[0] == t {
+				f := foundAt(open, closed, s, matches[0])
+				f.Params, f.Except = given, except
+				found = append(found, f)
+				isKnown[t.SQL()] = true
+			}
+		}
+	}
+	return found
+}
+
+// renamed returns the parameters by which a table is the store's though it lacks
+// one or two of its columns, and which these are; nil where it is not, or where
+// the store has no parameters for its columns.
+func (s *Store) renamed(t *Table) (given Params, except []string) {
+	if _, ok := s.Param("table"); !ok {
+		return nil, nil
+	}
+	guessed := guess(t)
+	given = Params{"table": t.String()}
+	own := 0
+	for _, p := range s.Params {
+		if p.Name == "table" || p.Name == "key" || p.Default == "" || !strings.Contains(p.Doc, "column") {
+			continue
+		}
+		if t.First(p.Default, p.Name, strings.ToLower(p.Default)) != "" {
+			own++
+			continue
+		}
+		except = append(except, p.Default)
+		alike := map[string]string{"provider_id": "provider", "account_id": "external_subject", "access_token_expires_at": "expires_at", "scope": "scopes"}[p.Name]
+		if column := guessed[cmp.Or(alike, p.Name)]; column != "" {
+			given[p.Name] = column
+		}
+	}
+	if own < 5 || len(except) == 0 || len(except) > 2 {
+		return nil, nil
+	}
+	return given, except
 }
 
 // opened returns a copy of the catalogue in which every table is readable, and

@@ -41,15 +41,17 @@ func (p Params) or(name string, choices ...string) []string {
 }
 
 // candidates returns the tables that may be a store's: the one that the
-// parameter table names, or else all that the role may read; with these columns.
+// parameter table names, or else all; with these columns. The role may not be able
+// to read them: were those left out, the one that it may read, an archive perhaps,
+// would be taken for the store.
 func candidates(c *Catalogue, given Params, columns ...string) []*Table {
 	if given["table"] != "" {
-		if t := c.Table(given["table"]); t != nil && t.Readable && t.Has(columns...) {
+		if t := c.Table(given["table"]); t != nil && t.Has(columns...) {
 			return []*Table{t}
 		}
 		return nil
 	}
-	return slices.DeleteFunc(c.With(columns...), func(t *Table) bool { return !t.Readable })
+	return c.With(columns...)
 }
 
 // pick returns the column that a parameter names, or the first of these where
@@ -59,24 +61,45 @@ func (t *Table) pick(given Params, param string, columns ...string) string {
 }
 
 // companion returns the table that holds a part of what t holds: the one that
-// given names in param, or else, in the schema of t, the one called name, or any
-// with these columns. Nil if there is none that the role may read.
+// given names in param, or else, in the schema of t, the one called name. Where
+// none is called so, it may have another name: then it is the only table there
+// with these columns, if they are such as no other thing's table has. Nil if there
+// is none. The role may not be able to read it: a match has it among its Tables or
+// Beside, so that Prepare refuses that, since without it rows would mean something
+// else.
 func companion(c *Catalogue, given Params, param string, t *Table, name string, columns ...string) *Table {
+	other := c.Beside(t, name)
 	if given[param] != "" {
-		if other := c.Table(given[param]); other != nil && other.Readable && other.Has(columns...) {
+		other = c.Table(given[param])
+	}
+	if other != nil || given[param] != "" {
+		if other != nil && other.Has(columns...) {
 			return other
 		}
 		return nil
 	}
-	if other := c.Beside(t, name); other != nil && other.Readable && other.Has(columns...) {
-		return other
+	if !distinctive(columns) {
+		return nil
 	}
-	for _, other := range c.With(columns...) {
-		if other != t && other.Schema == t.Schema && other.Readable {
-			return other
+	for _, like := range c.With(columns...) {
+		if like == t || like.Schema != t.Schema {
+			continue
 		}
+		if other != nil {
+			return nil // which of them it is, only a parameter can tell
+		}
+		other = like
 	}
-	return nil
+	return other
+}
+
+// generic columns are those that tables of all kinds of things have.
+var generic = []string{"id", "name", "slug", "type", "kind", "value", "key", "user_id", "workspace_id", "tenant_id", "created_at", "updated_at"}
+
+// distinctive reports whether columns tell by themselves what a table is for: two
+// of them are not generic.
+func distinctive(columns []string) bool {
+	return len(slices.DeleteFunc(slices.Clone(columns), func(c string) bool { return slices.Contains(generic, c) })) >= 2
 }
 
 // quotedList writes texts as a list for IN; none: a list that holds nothing.

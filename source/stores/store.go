@@ -55,6 +55,7 @@ type Match struct {
 	Params   Params   // complete: every parameter of the store has its value
 	Variant  string   // what it was recognised as: `Prisma, table public."Account"`
 	Tables   []*Table // those that hold tokens, the first one row a token
+	Beside   []*Table // others that the query or the Opener reads, such as that of users
 	Warnings []string // what is true of this variant only
 }
 

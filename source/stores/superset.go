@@ -61,11 +61,11 @@ func findSuperset(c *Catalogue, given Params) []Match {
 	for _, t := range candidates(c, given, "id", "user_id", "database_id", "access_token", "access_token_expiration", "refresh_token") {
 		m := Match{Params: Params{"table": t.String(), "databases": ""}, Variant: "table " + t.SQL(), Tables: []*Table{t}}
 		if d := companion(c, given, "databases", t, "dbs", "id", "database_name"); d != nil {
-			m.Params["databases"] = d.String()
+			m.Params["databases"], m.Beside = d.String(), []*Table{d}
 		} else if given["databases"] != "" {
 			continue
 		} else {
-			m.Warnings = []string{"The table of databases, dbs, cannot be read: providers are the databases' ids."}
+			m.Warnings = []string{"There is no table of databases, dbs: providers are the databases' ids."}
 		}
 		matches = append(matches, m)
 	}

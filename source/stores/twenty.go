@@ -119,30 +119,35 @@ func twentyMatch(c *Catalogue, given Params, tables, left []*Table) []Match {
 	if !slices.Contains(columns, twentyNewOwner) {
 		name, owner = "workspaceMember", twentyOldOwner
 	}
-	users := 0
+	var users []*Table
 	for _, t := range tables {
-		if other := c.Beside(t, name); other != nil && other.Readable && other.Has("id", "userId") {
-			users++
+		other := c.Beside(t, name)
+		if given["users"] != "" && owner == twentyNewOwner {
+			other = c.Table(given["users"])
+		}
+		if other != nil && other.Has("id", "userId") {
+			users = append(users, other)
 			p["users"] = other.String()
 		}
 	}
 	switch {
-	case users < len(tables):
-		p["users"] = ""
+	case len(users) < len(tables):
+		if given["users"] != "" {
+			return nil
+		}
+		p["users"], users = "", nil
 	case owner == twentyOldOwner:
 		p["users"] = ident(name) // of each table's own schema
 	}
-	if given["users"] != "" && owner == twentyNewOwner {
-		if t := c.Table(given["users"]); t == nil || !t.Readable || !t.Has("id", "userId") {
-			return nil
-		}
-	}
-	m := Match{Params: p, Tables: tables, Variant: "one table of all workspaces, " + tables[0].SQL()}
+	m := Match{Params: p, Tables: tables, Beside: users, Variant: "one table of all workspaces, " + tables[0].SQL()}
 	switch {
 	case len(tables) > 1:
 		m.Variant = fmt.Sprintf("older, a table in each of %d workspaces", len(tables))
 	case owner == twentyOldOwner:
 		m.Variant = "older, one workspace, table " + tables[0].SQL()
+	}
+	if p["users"] == "" {
+		m.Warnings = append(m.Warnings, "There is no table "+ident(name)+" beside every table of accounts: a token's user is its owner's id within the workspace, not the user's own.")
 	}
 	if len(left) > 0 {
 		m.Warnings = append(m.Warnings, fmt.Sprintf("%d tables of single workspaces are left from an older version and not read, %s for example", len(left), left[0].SQL()))

@@ -45,6 +45,7 @@ var windmill = &Store{
 					"refresh_error": accounts.First(given.or("refresh_error", "refresh_error")...)},
 				Variant: fmt.Sprintf("tables %s and %s", t.SQL(), accounts.SQL()),
 				Tables:  []*Table{t, accounts},
+				Beside:  []*Table{keys},
 			})
 		}
 		return matches
