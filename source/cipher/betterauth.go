@@ -25,7 +25,10 @@ import (
 //
 // Turning the option on leaves old rows as they were, so plain tokens stay beside
 // sealed ones. A token of nothing but 80 or more hexadecimal digits, an even
-// number of them, looks sealed and is not; Better Auth itself trips over fewer.
+// number of them, looks sealed and is not; Better Auth itself trips over fewer. Two
+// such are told: those of league/oauth2-server (Laravel Passport, Drupal), which
+// begin "def50200"; and without any key a refresh token whose row's access token,
+// With's access_token, is plain: Better Auth encrypts both or none.
 type BetterAuth struct {
 	bare     []betterAuthKey          // for values without a version, in the order to try
 	versions map[uint64]betterAuthKey // by version
@@ -35,6 +38,8 @@ type betterAuthKey [sha256.Size]byte
 
 const (
 	betterAuthPrefix = "$ba$"
+	// defuseMark is the version with which defuse/php-encryption's hexadecimal begins.
+	defuseMark = "def50200"
 	// betterAuthDigits is the length of an empty token's hexadecimal.
 	betterAuthDigits = 2 * (chacha20poly1305.NonceSizeX + chacha20poly1305.Overhead)
 )
@@ -79,11 +84,21 @@ func NewBetterAuth(secret, secrets connect.Secret) (*BetterAuth, error) {
 }
 
 // Sealed reports whether v begins with "$ba$", or is hexadecimal of at least 80
-// digits.
+// digits and none of those that are known to be plain.
 func (c *BetterAuth) Sealed(v Value) bool {
 	text := trim(v.Data)
-	return bytes.HasPrefix(text, []byte(betterAuthPrefix)) ||
-		len(text) >= betterAuthDigits && len(text)%2 == 0 && isHex(text)
+	if bytes.HasPrefix(text, []byte(betterAuthPrefix)) {
+		return true
+	}
+	access := trim([]byte(v.With["access_token"]))
+	beside := len(access) > 0 && !bytes.HasPrefix(access, []byte(betterAuthPrefix)) && !betterAuthHex(access)
+	return betterAuthHex(text) && !(len(c.bare) == 0 && beside)
+}
+
+// betterAuthHex reports whether a text is as long as bare values are, and nothing
+// but hexadecimal.
+func betterAuthHex(text []byte) bool {
+	return len(text) >= betterAuthDigits && len(text)%2 == 0 && isHex(text) && !bytes.HasPrefix(text, []byte(defuseMark))
 }
 
 // Open returns the token.

@@ -33,6 +33,7 @@ func init() {
 		plain: []Value{
 			text(strings.Repeat("a", 79)), text(strings.Repeat("a", 81)), text("0123456789abcdef0123456789abcdef01234567"),
 			text(strings.Repeat("ab", 39)), text(strings.Repeat("xy", 60)), text("$bad$1$ab"),
+			text("def50200" + strings.Repeat("ab", 300)), // of league/oauth2-server
 		},
 	})
 }
@@ -50,6 +51,26 @@ func TestNewBetterAuth_TellsListsItCannotRead(t *testing.T) {
 			t.Errorf("list of %d bytes: got %v, want a KeyError named secrets", len(list), err)
 		} else if strings.Contains(err.Error(), "secret-0") {
 			t.Errorf("the error %q tells a secret", err)
+		}
+	}
+}
+
+// A refresh token of nothing but hexadecimal is plain where no key is configured and
+// the row's access token is plain, and only there.
+func TestBetterAuth_TellsPlainHexadecimal(t *testing.T) {
+	digits := strings.Repeat("0a", 200)
+	for _, c := range []struct {
+		secret, access string
+		want           bool
+	}{
+		{"", "ya29.plain", false}, {"", "", true}, {"", digits, true}, {"", "$ba$1$" + digits, true}, {"a-single-secret-0123456789", "ya29.plain", true},
+	} {
+		cipher, err := NewBetterAuth(connect.NewSecret(c.secret), connect.Secret{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cipher.Sealed(Value{Data: []byte(digits), With: map[string]string{"access_token": c.access}}); got != c.want {
+			t.Errorf("secret %q, access token %.12q: got sealed %t, want %t", c.secret, c.access, got, c.want)
 		}
 	}
 }
