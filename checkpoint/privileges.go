@@ -14,7 +14,7 @@ var uses = []struct{ table, privileges string }{
 	{"schema_version", "SELECT"},
 	{"migrations", "SELECT, INSERT, UPDATE"},
 	{"tokens", "SELECT, INSERT, UPDATE"},
-	{"calls", "SELECT, INSERT, DELETE"},
+	{"calls", "SELECT, INSERT, UPDATE, DELETE"},
 	{"runs", "SELECT, INSERT, UPDATE"},
 	{"leases", "SELECT, INSERT, UPDATE"},
 	{"paces", "SELECT, INSERT, UPDATE"},

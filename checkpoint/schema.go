@@ -27,6 +27,9 @@ var (
 	// ErrOlderSchema: the tables are older than this program, and the command
 	// may not upgrade them.
 	ErrOlderSchema = errors.New("the checkpoint was made by an older version of tokenmigrate; `run` upgrades it")
+	// ErrRowSecurity: policies decide which rows of the tables the role sees. What
+	// it does not see would be taken for never sent, and be sent again.
+	ErrRowSecurity = errors.New("row-level security may hide rows of the checkpoint's tables")
 )
 
 // steps returns the numbered statements of schema/, in order; step i+1 is at i.
@@ -70,8 +73,8 @@ func DDL(schema string) (string, error) {
 // Migrate makes the tables, or brings them to this program's version, in one
 // transaction each. Several workers may do so at once: they take turns.
 //
-// Errors: ErrNewerSchema; a *pgerr.Error of class Stop where a privilege is
-// missing, which names what to grant.
+// Errors: ErrNewerSchema, ErrRowSecurity; a *pgerr.Error of class Stop where a
+// privilege is missing, which names what to grant.
 func (s *Store) Migrate(ctx context.Context) error {
 	all, err := steps()
 	if err != nil {
@@ -130,8 +133,9 @@ func (s *Store) Migrate(ctx context.Context) error {
 // Ready checks that the tables are there in this program's version, without
 // changing anything.
 //
-// Errors: ErrNoSchema, ErrOlderSchema, ErrNewerSchema; a *pgerr.Error of class
-// Stop where a privilege is missing, which names what to grant.
+// Errors: ErrNoSchema, ErrOlderSchema, ErrNewerSchema, ErrRowSecurity; a
+// *pgerr.Error of class Stop where a privilege is missing, which names what to
+// grant.
 func (s *Store) Ready(ctx context.Context) error {
 	all, err := steps()
 	if err != nil {
@@ -149,15 +153,27 @@ func (s *Store) Ready(ctx context.Context) error {
 	return nil
 }
 
-// version returns the version of the tables, or ErrNoSchema.
+// version returns the version of the tables, ErrNoSchema, or ErrRowSecurity.
 func (s *Store) version(ctx context.Context) (int, error) {
 	var exists bool
-	err := s.pool.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, s.quoted+".schema_version").Scan(&exists)
+	var guarded, role string
+	tables := make([]string, len(uses))
+	for i, u := range uses {
+		tables[i] = u.table
+	}
+	err := s.pool.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL, quote_ident(current_user), coalesce((
+		SELECT string_agg(quote_ident(c.relname), ', ' ORDER BY c.relname) FROM pg_catalog.pg_class c
+		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = $2 AND c.relname = ANY($3::text[]) AND row_security_active(c.oid)), '')`,
+		s.quoted+".schema_version", s.schema, tables).Scan(&exists, &role, &guarded)
 	if err != nil {
 		return 0, s.readable(pgerr.Wrap("look for the checkpoint's tables", err))
 	}
 	if !exists {
 		return 0, fmt.Errorf("schema %q: %w", s.schema, ErrNoSchema)
+	}
+	if guarded != "" {
+		return 0, fmt.Errorf("schema %q: %w (%s), from which role %s is not exempt; ALTER TABLE ... DISABLE ROW LEVEL SECURITY, or use their owner or a role with BYPASSRLS", s.schema, ErrRowSecurity, guarded, role)
 	}
 	var version int
 	err = s.pool.QueryRow(ctx, s.in(`SELECT version FROM {schema}.schema_version`)).Scan(&version)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
@@ -170,6 +171,70 @@ func TestDDL_ServesARoleThatMayCreateNothing(t *testing.T) {
 	if err != nil || totals[Imported] != 1 || totals[Failed] != 1 {
 		t.Errorf("Totals: got %v, %v, want one imported and one failed", totals, err)
 	}
+}
+
+// What MissingPrivileges has a role granted is enough for all that a run does.
+func TestMissingPrivileges_GrantsSuffice(t *testing.T) {
+	t.Parallel()
+	role := newRole(t)
+	url := localpg.Database(t)
+	admin := openStore(t, url, testSchema)
+	must(t, admin.Migrate(t.Context()))
+	s := openAs(t, url, role, testSchema)
+	for range 2 { // the schema first, then its tables
+		missing, err := s.MissingPrivileges(t.Context(), s.Ready(t.Context()))
+		must(t, err)
+		if len(missing) == 0 {
+			t.Fatal("nothing is missing of what was not granted")
+		}
+		for _, sentence := range missing {
+			_, grant, _ := strings.Cut(sentence, "; ")
+			simple(t, url, grant)
+		}
+	}
+	must(t, s.Migrate(t.Context()))
+	if missing, err := s.MissingPrivileges(t.Context(), s.Ready(t.Context())); err != nil || missing != nil {
+		t.Fatalf("after the grants: got %v, %v, want nothing missing", missing, err)
+	}
+	b := begin(t, s, "acme-slack", "first")
+	b.call(imported("a"), refused("b"))
+	b.record(Batch{Locals: []Local{{Key: "c", Outcome: Skipped, Reason: "expired"}}})
+	left := intent(imported("d"))
+	left.Settle = 0
+	b.record(Batch{Intents: []Intent{left}})
+	must(t, s.Renew(t.Context(), b.lease))
+	next := b.takeOver("second")
+	if _, err := next.Settle(t.Context(), next.lease, next.run, []uuid.UUID{left.ID}); err != nil {
+		t.Errorf("Settle: %v", err)
+	}
+	must(t, s.SetTarget(t.Context(), b.lease.Migration, map[string]string{}))
+	must(t, s.LowerCeiling(t.Context(), b.lease.Migration, 10))
+	must(t, s.SetPaused(t.Context(), b.lease.Migration, false))
+	must(t, next.FinishRun(t.Context(), next.run, 0, []byte(`{}`), ""))
+	must(t, next.Release(t.Context(), next.lease))
+}
+
+// A checkpoint of which policies hide rows looks as if nothing had been sent.
+func TestReady_RefusesRowSecurity(t *testing.T) {
+	t.Parallel()
+	role := newRole(t)
+	url := localpg.Database(t)
+	admin := openStore(t, url, testSchema)
+	must(t, admin.Migrate(t.Context()))
+	simple(t, url, `GRANT USAGE ON SCHEMA tokenmigrate TO `+role+`; GRANT ALL ON ALL TABLES IN SCHEMA tokenmigrate TO `+role+
+		`; CREATE TABLE tokenmigrate.other (); ALTER TABLE tokenmigrate.other ENABLE ROW LEVEL SECURITY`)
+	s := openAs(t, url, role, testSchema)
+	must(t, s.Ready(t.Context())) // another's table is no matter
+	for _, table := range []string{"tokens", "calls", "schema_version"} {
+		simple(t, url, `ALTER TABLE tokenmigrate.`+table+` ENABLE ROW LEVEL SECURITY`)
+		_, migration := s.Migration(t.Context(), "acme")
+		for name, err := range map[string]error{"Ready": s.Ready(t.Context()), "Migrate": s.Migrate(t.Context()), "Migration": migration} {
+			if !errors.Is(err, ErrRowSecurity) || !strings.Contains(err.Error(), table) || !strings.Contains(err.Error(), role) {
+				t.Errorf("%s with policies on %s: got %v, want ErrRowSecurity that names table and role", name, table, err)
+			}
+		}
+	}
+	must(t, admin.Ready(t.Context())) // an owner is exempt
 }
 
 // Users read these tables: their columns are a contract.

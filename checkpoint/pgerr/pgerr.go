@@ -21,6 +21,28 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
+// What poolers say under a code that otherwise means that a server is away: each
+// is of class Stop, and tells its remedy.
+var (
+	// ErrStatementMode: a pooler that takes no transactions.
+	ErrStatementMode = errors.New("a pooler in statement mode stands in between, which takes no transactions; use its transaction mode")
+	// ErrStartupParameter: a pooler that refuses a parameter of the connection string.
+	ErrStartupParameter = errors.New("a pooler stands in between that refuses a parameter of the connection string; remove it there, or add it to the pooler's ignore_startup_parameters")
+)
+
+// pooler returns what a pooler refuses, or nil.
+func pooler(pg *pgconn.PgError) error {
+	switch {
+	case group(pg) != "08":
+		return nil
+	case strings.Contains(pg.Message, "statement pooling"):
+		return ErrStatementMode
+	case strings.Contains(pg.Message, "unsupported startup parameter"):
+		return ErrStartupParameter
+	}
+	return nil
+}
+
 // Class is what to do about an error.
 type Class int
 
@@ -41,7 +63,7 @@ type Error struct {
 	Code  string // SQLSTATE, or "" where the server did not answer
 	Text  string // safe words
 	Class Class
-	cause error // context.Canceled, context.DeadlineExceeded or nil
+	cause error // context.Canceled, context.DeadlineExceeded, what a pooler refuses, or nil
 }
 
 // Error returns operation, words and SQLSTATE in one line.
@@ -52,8 +74,9 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s: %s (SQLSTATE %s)", e.Op, e.Text, e.Code)
 }
 
-// Is makes errors.Is(err, context.Canceled) and DeadlineExceeded work without
-// keeping the wrapped error, which may carry secrets.
+// Is makes errors.Is(err, context.Canceled), DeadlineExceeded, ErrStatementMode and
+// ErrStartupParameter work without keeping the wrapped error, which may carry
+// secrets.
 func (e *Error) Is(target error) bool {
 	return e.cause != nil && target == e.cause
 }
@@ -80,6 +103,9 @@ func Wrap(op string, err error) error {
 	if errors.As(err, &pg) {
 		e.Code = pg.Code
 		e.Text = words(pg)
+		if refused := pooler(pg); refused != nil {
+			e.cause, e.Text = refused, refused.Error()
+		}
 	} else {
 		e.Text = network(err)
 	}
@@ -119,6 +145,9 @@ func classify(err error) Class {
 			"55006": // object in use
 			return Again
 		case "57P04": // database dropped
+			return Stop
+		}
+		if pooler(pg) != nil {
 			return Stop
 		}
 		switch group(pg) {

@@ -70,6 +70,29 @@ func TestWrap_ClassOfSQLSTATE(t *testing.T) {
 	}
 }
 
+// Of what a pooler refuses, waiting mends nothing.
+func TestWrap_TellsPoolersRefusals(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		message string
+		class   pgerr.Class
+		is      error
+		text    string
+	}{
+		{"transaction blocks not allowed in statement pooling mode", pgerr.Stop, pgerr.ErrStatementMode, "use its transaction mode (SQLSTATE 08P01)"},
+		{"unsupported startup parameter: statement_timeout", pgerr.Stop, pgerr.ErrStartupParameter, "ignore_startup_parameters (SQLSTATE 08P01)"},
+		{"server conn crashed?", pgerr.Again, nil, "do: server conn crashed? (SQLSTATE 08P01)"},
+	} {
+		err := pgerr.Wrap("again", pgerr.Wrap("do", &pgconn.PgError{Code: "08P01", Message: c.message}))
+		if got := pgerr.ClassOf(err); got != c.class {
+			t.Errorf("%s: got class %s, want %s", c.message, className[got], className[c.class])
+		}
+		if c.is != nil && !errors.Is(err, c.is) || !strings.HasSuffix(err.Error(), c.text) {
+			t.Errorf("%s: got %v, want %v and %q", c.message, err, c.is, c.text)
+		}
+	}
+}
+
 func TestWrap_GoErrors(t *testing.T) {
 	t.Parallel()
 	_, parse := pgx.ParseConfig("postgres://u:" + secret + "@h:notaport/d")

@@ -6,7 +6,6 @@ package pgserver
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"strconv"
 	"strings"
@@ -58,23 +57,14 @@ const (
 	Session Pooler = "session"
 )
 
-// Errors of Look that a person must mend; each is wrapped with its remedy told.
-var (
-	// ErrStatementMode: a pooler that takes no transactions.
-	ErrStatementMode = errors.New("a pooler in statement mode stands in between, which takes no transactions; use its transaction mode")
-	// ErrStartupParameter: a pooler that refuses a parameter of the connection string.
-	ErrStartupParameter = errors.New("a pooler stands in between that refuses a parameter of the connection string; remove it there, or add it to the pooler's ignore_startup_parameters")
-)
-
 // Look connects with cfg, which it does not change, asks, and leaves. It tries
 // once, connects for at most 9 s unless cfg says more, and writes nothing.
 //
-// Errors: ErrStatementMode, ErrStartupParameter, else a *pgerr.Error, of class
-// Again where nothing answers.
+// Errors: a *pgerr.Error, of class Again where nothing answers.
 func Look(ctx context.Context, cfg *pgx.ConnConfig) (*Server, error) {
 	conn, err := connect(ctx, cfg)
 	if err != nil {
-		return nil, explain("connect", err)
+		return nil, pgerr.Wrap("connect", err)
 	}
 	defer closeConn(conn)
 	ctx, cancel := context.WithTimeout(ctx, queryLimit)
@@ -83,7 +73,7 @@ func Look(ctx context.Context, cfg *pgx.ConnConfig) (*Server, error) {
 	s.lookAtConnection(cfg, conn.PgConn())
 	pid, err := s.ask(ctx, conn)
 	if err != nil {
-		return nil, explain("look at the server", err)
+		return nil, pgerr.Wrap("look at the server", err)
 	}
 	if s.Standby {
 		s.Lag = lag(ctx, conn)
@@ -118,21 +108,6 @@ func closeConn(conn *pgx.Conn) {
 	case <-conn.PgConn().CleanupDone():
 	case <-ctx.Done():
 	}
-}
-
-// explain tells the two things that poolers say under a code that otherwise
-// means that a server is away.
-func explain(op string, err error) error {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		switch {
-		case strings.Contains(pg.Message, "statement pooling"):
-			return ErrStatementMode
-		case strings.Contains(pg.Message, "unsupported startup parameter"):
-			return ErrStartupParameter
-		}
-	}
-	return pgerr.Wrap(op, err)
 }
 
 // lookAtConnection fills in what the connection itself tells.

@@ -72,12 +72,12 @@ func TestLook_TellsPoolers(t *testing.T) {
 			t.Errorf("%s mode, %d connections: got %q, want %q", c.mode, c.size, s.Pooler, c.want)
 		}
 	}
-	if _, err := Look(t.Context(), parse(t, bouncer.Start(t, url, "statement", 2))); !errors.Is(err, ErrStatementMode) {
+	if _, err := Look(t.Context(), parse(t, bouncer.Start(t, url, "statement", 2))); !errors.Is(err, pgerr.ErrStatementMode) {
 		t.Errorf("statement mode: got %v, want ErrStatementMode", err)
 	}
 	cfg := parse(t, bouncer.Start(t, url, "transaction", 1))
 	cfg.RuntimeParams["statement_timeout"] = "1000"
-	if _, err := Look(t.Context(), cfg); !errors.Is(err, ErrStartupParameter) {
+	if _, err := Look(t.Context(), cfg); !errors.Is(err, pgerr.ErrStartupParameter) {
 		t.Errorf("a startup parameter: got %v, want ErrStartupParameter", err)
 	}
 }

@@ -95,6 +95,7 @@ type checkup struct {
 
 	// What earlier checks found out for later ones.
 	database   string          // the source's, as its server calls it; "" while it is not known
+	tables     string          // that hold the store's tokens; "" while they are not known
 	client     *connect.Client // nil where the destination cannot be used
 	connectors []string        // of the sample, where the configuration names none
 }
@@ -203,6 +204,13 @@ func (c *checkup) failure(name, section string, err error) {
 			c.fail(name, remedy, "%s", text)
 		}
 		return
+	}
+	for _, refused := range []error{pgerr.ErrStatementMode, pgerr.ErrStartupParameter} {
+		if errors.Is(err, refused) {
+			text, remedy := splitRemedy(refused.Error())
+			c.fail(name, remedy, "%s", text)
+			return
+		}
 	}
 	remedy := "correct " + section + ".url"
 	switch code := pgerr.CodeOf(err); {

@@ -129,7 +129,7 @@ func (c *checkup) tables(state error) bool {
 		c.ok("tables", "there are no tables in schema %s yet; the first run makes them", schema)
 	case errors.Is(state, checkpoint.ErrOlderSchema):
 		c.warn("tables", "`tokenmigrate run` upgrades them; until then dry-run refuses", "%v", state)
-	case errors.Is(state, checkpoint.ErrNewerSchema):
+	case errors.Is(state, checkpoint.ErrNewerSchema), errors.Is(state, checkpoint.ErrRowSecurity):
 		text, remedy := splitRemedy(state.Error())
 		c.fail("tables", remedy, "%s", text)
 		return false
@@ -185,7 +185,11 @@ func (c *checkup) target(ctx context.Context, store *checkpoint.Store, m checkpo
 	if c.client == nil || c.database == "" || c.broken("source", "destination.connector", "destination.connectors", "destination.environment") {
 		return
 	}
-	target, hashed := targetOf(c.cfg, c.database, c.client)
+	tables := c.tables
+	if tables == "" && c.cfg.Source.Store != "" { // not found; of which reading tells
+		tables = m.Target[migrate.TargetTables]
+	}
+	target, hashed := targetOf(c.cfg, c.database, tables, c.client)
 	err := migrate.CheckTarget(ctx, migrate.Options{Migration: m.Name, Target: target, Hashed: hashed}, store, m)
 	if err == nil {
 		c.ok("target", "migration %s was run before, and a run may go on with what it keeps", m.Name)

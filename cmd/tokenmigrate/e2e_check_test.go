@@ -26,12 +26,18 @@ type checked struct {
 	Checks         []finding
 }
 
-// command runs a command in this process.
+// command runs a command with the rig's configuration in this process.
 func (r *rig) command(args ...string) *checked {
+	r.Helper()
+	return r.bare(append(args, "-c", r.file())...)
+}
+
+// bare runs a command in this process.
+func (r *rig) bare(args ...string) *checked {
 	r.Helper()
 	var stdout, stderr bytes.Buffer
 	getenv := func(name string) (string, bool) { v, ok := r.env[name]; return v, ok }
-	c := &checked{code: run(r.Context(), r.Context(), append(args, "-c", r.file()), getenv, &stdout, &stderr)}
+	c := &checked{code: run(r.Context(), r.Context(), args, getenv, &stdout, &stderr)}
 	c.stdout, c.stderr = stdout.String(), stderr.String()
 	return c
 }
@@ -278,7 +284,7 @@ func TestCheck_TellsWhatIsWrong(t *testing.T) {
 			want: []wants{{Group: groupCheckpoint, Name: "privileges", Status: statusFailed, Text: "may not use schema", Remedy: "GRANT USAGE ON SCHEMA"}}},
 		{name: "no right to write", spoil: func(r *rig) { migrated(r); r.readCheckpoint(role(r, checkpointURL)) }, code: 78,
 			want: []wants{{Group: groupCheckpoint, Name: "privileges", Status: statusFailed, Text: "may not INSERT, UPDATE on", Remedy: `GRANT INSERT, UPDATE ON "tokenmigrate".tokens TO reader_`},
-				{Group: groupCheckpoint, Name: "privileges", Status: statusFailed, Remedy: `GRANT INSERT, DELETE ON "tokenmigrate".calls TO reader_`}}},
+				{Group: groupCheckpoint, Name: "privileges", Status: statusFailed, Remedy: `GRANT INSERT, UPDATE, DELETE ON "tokenmigrate".calls TO reader_`}}},
 		{name: "rights enough", spoil: func(r *rig) {
 			migrated(r)
 			name := role(r, checkpointURL)
@@ -286,6 +292,13 @@ func TestCheck_TellsWhatIsWrong(t *testing.T) {
 			r.exec(`GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tokenmigrate TO ` + name)
 		}, want: []wants{{Group: groupCheckpoint, Name: "privileges", Status: statusOK}, {Group: groupCheckpoint, Name: "target", Status: statusOK},
 			{Group: groupCheckpoint, Name: "worker", Status: statusOK}}},
+		{name: "row level security on the checkpoint", spoil: func(r *rig) {
+			migrated(r)
+			name := role(r, checkpointURL)
+			r.readCheckpoint(name)
+			r.exec(`GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tokenmigrate TO ` + name)
+			r.exec(`ALTER TABLE tokenmigrate.tokens ENABLE ROW LEVEL SECURITY`)
+		}, code: 78, want: []wants{{Group: groupCheckpoint, Name: "tables", Status: statusFailed, Text: "row-level security may hide rows of the checkpoint's tables (tokens)", Remedy: "BYPASSRLS"}}},
 		{name: "a read-only checkpoint", spoil: func(r *rig) { role(r, checkpointURL, `ALTER ROLE ROLE$ SET default_transaction_read_only = on`) }, code: 78,
 			want: []wants{{Group: groupCheckpoint, Name: "writable", Status: statusFailed, Text: "read-only"}}},
 		{name: "a newer checkpoint", spoil: func(r *rig) { migrated(r); r.exec(`UPDATE tokenmigrate.schema_version SET version = 99`) }, code: 78,
@@ -425,7 +438,29 @@ func TestCheck_TellsPoolers(t *testing.T) {
 		r.checkup(0).has(t, wants{Group: groupSource, Name: "pooler", Status: statusOK, Text: want}, wants{Group: groupCheckpoint, Name: "pooler", Status: statusOK, Text: want})
 	}
 	r.env["SOURCE_DATABASE_URL"] = bouncer.Start(t, direct, "statement", 6)
-	r.checkup(78).has(t, wants{Group: groupSource, Name: "reachable", Status: statusFailed, Text: "statement mode", Remedy: "use its transaction mode"})
+	r.env["CHECKPOINT_DATABASE_URL"] = r.env["SOURCE_DATABASE_URL"]
+	wrong := wants{Group: groupSource, Name: "reachable", Status: statusFailed, Text: "statement mode", Remedy: "use its transaction mode"}
+	r.checkup(78).has(t, wrong)
+	// What check says a person must change, no other command asks to be tried again for.
+	for _, command := range []string{"dry-run", "run"} {
+		if c := r.command(command); c.code != 78 || !strings.Contains(c.stderr, wrong.Remedy) {
+			t.Errorf("%s: exit code: got %d, want 78\n%s", command, c.code, c.stderr)
+		}
+	}
+	r.env["SOURCE_DATABASE_URL"] = direct
+	if c := r.command("run"); c.code != 78 || !strings.Contains(c.stderr, wrong.Remedy) {
+		t.Errorf("run with such a checkpoint: exit code: got %d, want 78\n%s", c.code, c.stderr)
+	}
+	r.env["SOURCE_DATABASE_URL"] = r.env["CHECKPOINT_DATABASE_URL"]
+	if c := r.bare("init"); c.code != 78 || !strings.Contains(c.stderr, wrong.Remedy) {
+		t.Errorf("init: exit code: got %d, want 78\n%s", c.code, c.stderr)
+	}
+	r.env["SOURCE_DATABASE_URL"] = bouncer.Start(t, direct, "transaction", 6) + "&statement_timeout=1000"
+	for _, command := range []string{"check", "dry-run", "run"} {
+		if c := r.command(command); c.code != 78 || !strings.Contains(c.stdout+c.stderr, "ignore_startup_parameters") {
+			t.Errorf("%s with a parameter that the pooler refuses: exit code: got %d, want 78\n%s", command, c.code, c.stdout+c.stderr)
+		}
+	}
 }
 
 // Wherever a wrong query puts a token, it is not told, and does not leave.
