@@ -196,7 +196,7 @@ func findAll(c *Catalogue) (found []*Found, answers []*Store, known []*Table) {
 func foundAt(open *Catalogue, closed map[*Table]bool, s *Store, m Match) *Found {
 	m.Params = s.Defaults().With(m.Params)
 	f := &Found{Store: s, Match: m, Params: s.fewest(open, m), Query: s.SQL(m.Params)}
-	for _, t := range m.Tables {
+	for _, t := range slices.Concat(m.Tables, m.Beside) {
 		if closed[t] {
 			f.Unreadable = append(f.Unreadable, t)
 		}
