@@ -63,8 +63,9 @@ var nodeParts = []string{"iv", "tag", "salt"}
 // settleNodeAES finds the columns beside the tokens, and the layout as far as the
 // columns' types tell it.
 func settleNodeAES(_ *Catalogue, t *Table, p, given Params) (string, bool) {
-	for part, names := range map[string][]string{"iv": {"nonce"}, "tag": {"auth_tag"}, "salt": nil} {
-		if !findBeside(t, p, given, part, names...) {
+	names := map[string][]string{"iv": {"nonce"}, "tag": {"auth_tag"}, "salt": nil}
+	for _, part := range nodeParts {
+		if !findParts(t, p, given, part, names[part], nodeShared(t, p, given, part)) {
 			return "", false
 		}
 	}
@@ -99,6 +100,34 @@ func settleNodeAES(_ *Catalogue, t *Table, p, given Params) (string, bool) {
 		algorithm = "aes-256-gcm"
 	}
 	return algorithm + " as " + p["layout"], true
+}
+
+// nodeShared lists the columns that may be a part of all of a row's tokens though
+// they are only called by it: as far as the layout lacks the part, and the table
+// does not leave open that they are for something else.
+func nodeShared(t *Table, p, given Params, part string) []string {
+	layout := given["layout"]
+	if layout == "json" || strings.Contains(layout, part) {
+		return nil
+	}
+	bytes := func(column string) bool { return t.Type(column) == "bytea" }
+	switch part {
+	case "iv":
+		// OpenID Connect and magic links have a nonce, too.
+		if layout != "" || bytes("nonce") || t.First("tag", "auth_tag", "authTag") != "" {
+			return []string{"iv", "nonce"}
+		}
+		return []string{"iv"}
+	case "tag": // a tag alone is a label
+		if p["access_token_iv"]+p["response_iv"] != "" {
+			return []string{"tag", "auth_tag", "authTag"}
+		}
+		return []string{"auth_tag", "authTag"}
+	}
+	if derive := given["derive"]; derive == "scrypt" || strings.HasPrefix(derive, "pbkdf2-") || strings.HasPrefix(derive, "hkdf-") {
+		return []string{"salt"}
+	}
+	return nil // such as that of a password
 }
 
 var nodeAADName = regexp.MustCompile(`\{([^{}]+)\}`)

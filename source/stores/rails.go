@@ -114,8 +114,10 @@ func recogniseRails(c *Catalogue) (found []tableMatch) {
 
 // settleRails tells what encrypts the table's columns.
 func settleRails(_ *Catalogue, t *Table, p, given Params) (string, bool) {
-	if !findBeside(t, p, given, "iv") || !findBeside(t, p, given, "salt") {
-		return "", false
+	for _, part := range []string{"iv", "salt"} { // attr_encrypted's always have the attribute's name
+		if !findParts(t, p, given, part, nil, nil) {
+			return "", false
+		}
 	}
 	token := p["access_token"]
 	if token == "" {

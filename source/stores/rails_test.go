@@ -69,17 +69,19 @@ func railsIdentities() fixture {
 
 // railsOwners has polymorphic owners, users and others, and Unix seconds.
 func railsOwners() fixture {
-	return fixture{store: "rails", name: "polymorphic owners", variant: "Active Record Encryption or plain, table public.connected_accounts", plain: 7,
+	return fixture{store: "rails", name: "polymorphic owners", variant: "Active Record Encryption or plain, table public.connected_accounts", plain: 8,
 		sql: []string{
 			`CREATE TABLE ar_internal_metadata (key varchar PRIMARY KEY, value varchar)`,
 			`CREATE TABLE connected_accounts (id bigserial PRIMARY KEY, owner_type varchar, owner_id bigint, provider varchar, uid varchar, access_token varchar, access_token_secret varchar,
 				refresh_token varchar, expires_at bigint, auth jsonb, created_at timestamp(6), updated_at timestamp(6))`,
 			`INSERT INTO connected_accounts VALUES (1, 'User', 5, 'google', 'a', 't1', NULL, 'r1', 1893456000), (2, 'Account', 6, 'google', 'b', 't2', '', '', 1893456000),
-				(3, NULL, 7, 'google', 'c', 't3', 's', 'r3', 253402300799), (4, 'Admin::User', 8, 'google', 'd', 't4', NULL, NULL, 0), (5, 'Team', NULL, 'google', 'e', 't5', NULL, NULL, 1893456000)`,
+				(3, NULL, 7, 'google', 'c', 't3', 's', 'r3', 253402300799), (4, 'Admin::User', 8, 'google', 'd', 't4', NULL, NULL, 0), (5, 'Team', NULL, 'google', 'e', 't5', NULL, NULL, 1893456000),
+				(6, 'Person', 6, 'google', 'f', 't6', NULL, NULL, 1893456000)`,
 		},
 		want: map[string]string{
 			"1": `{"provider":"google","accessToken":"t1","refreshToken":"r1","expiresAt":1893456000000,"subject":"5","externalSubject":"a"}`,
-			"2": `{"provider":"google","accessToken":"t2","expiresAt":1893456000000,"subject":{"type":"app"},"tenant":{"id":"6"},"externalSubject":"b"}`,
+			"2": `{"provider":"google","accessToken":"t2","expiresAt":1893456000000,"subject":{"type":"app"},"tenant":{"id":"Account/6"},"externalSubject":"b"}`,
+			"6": `{"provider":"google","accessToken":"t6","expiresAt":1893456000000,"subject":{"type":"app"},"tenant":{"id":"Person/6"},"externalSubject":"f"}`,
 			"3": "missing_expiry", "4": "missing_expiry",
 			"5": `{"provider":"google","accessToken":"t5","expiresAt":1893456000000,"subject":{"type":"app"},"externalSubject":"e"}`,
 		}}

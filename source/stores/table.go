@@ -79,7 +79,7 @@ var tableColumns = []tableColumn{
 	{Param{Name: "environment", Doc: "the column with development, preview, production or env_..."}, nil, nil},
 	{Param{Name: "response", Doc: "the column with the provider's whole token response as JSON, encrypted or not; looked for where there is no access_token"},
 		[]string{"token_response", "oauth_response", "token_data", "oauth_token_data", "oauth_data", "credentials", "oauth_credentials", "tokens", "oauth_tokens"}, notTokens},
-	{Param{Name: "owner_type", Doc: "the column with the type of a polymorphic owner; owners other than users are tenants of the app's own tokens"},
+	{Param{Name: "owner_type", Doc: "the column with the type of a polymorphic owner; owners other than users are tenants of the app's own tokens, as <type>/<id>"},
 		[]string{"owner_type", "user_type"}, notTexts},
 	{Param{Name: "deleted_at", Doc: "the column that marks deleted rows: a time, or true"},
 		[]string{"deleted_at", "is_deleted", "deleted", "discarded_at", "archived_at"}, nil},
@@ -97,6 +97,7 @@ func (o *ownTable) params(own ...Param) []Param {
 		{Name: "key", Doc: "its key: one column, or two separated by a comma"},
 		{Name: "provider_name", Doc: "the provider of all rows, where no column tells it"},
 		{Name: "subject_type", Doc: "user, app, or the column that says which"},
+		{Name: "user_types", Doc: "the types of polymorphic owners that are users, separated by commas; empty: User, and what ends in ::User, such as Admin::User"},
 		{Name: "timezone", Doc: "the zone of timestamps without one, such as Europe/Berlin; empty: UTC"},
 	}
 	for _, c := range tableColumns {
@@ -137,7 +138,7 @@ func (o *ownTable) find(c *Catalogue, given Params) []Match {
 // match finds out the parameters for one table.
 func (o *ownTable) match(c *Catalogue, f tableMatch, given Params) (Match, bool) {
 	t := f.table
-	p := Params{"table": t.String(), "provider_name": given["provider_name"], "subject_type": given["subject_type"], "timezone": given["timezone"]}.With(f.known)
+	p := Params{"table": t.String(), "provider_name": given["provider_name"], "subject_type": given["subject_type"], "timezone": given["timezone"], "user_types": given["user_types"]}.With(f.known)
 	for _, col := range tableColumns {
 		name := col.param.Name
 		if want := given[name]; want != "" {
@@ -149,6 +150,7 @@ func (o *ownTable) match(c *Catalogue, f tableMatch, given Params) (Match, bool)
 			p[name] = o.column(t, col, p["provider_name"])
 		}
 	}
+	twins := tableTwins(t, p, given)
 	if p["provider_name"] != "" {
 		p["provider"] = ""
 	}
@@ -179,7 +181,7 @@ func (o *ownTable) match(c *Catalogue, f tableMatch, given Params) (Match, bool)
 	if variant != "" {
 		variant += ", "
 	}
-	return Match{Params: p, Variant: fmt.Sprintf("%stable %s (%s)", variant, t.SQL(), tableReading(p)), Tables: []*Table{t}, Warnings: tableWarnings(p)}, true
+	return Match{Params: p, Variant: fmt.Sprintf("%stable %s (%s)", variant, t.SQL(), tableReading(p)), Tables: []*Table{t}, Warnings: append(tableWarnings(p, given), twins...)}, true
 }
 
 // column finds the column of a parameter. Where all rows are of one provider,
@@ -203,6 +205,45 @@ func (o *ownTable) column(t *Table, col tableColumn, provider string) string {
 		}
 	}
 	return ""
+}
+
+// tableTwins settles tokens of which the table has two columns, one plain and one
+// encrypted, as it is while an app moves from one to the other: the encrypted one is
+// read, unless nothing is encrypted. It returns warnings that say so.
+func tableTwins(t *Table, p, given Params) (warnings []string) {
+	clear := given["algorithm"] == "none" || given["flavour"] == railsPlain
+	for _, name := range []string{"access_token", "refresh_token"} {
+		read := p[name]
+		if read == "" || given[name] != "" {
+			continue
+		}
+		bare := tableBareName(read)
+		i := slices.IndexFunc(t.Columns, func(c Column) bool {
+			return c.Name != read && tableBareName(c.Name) == bare && !notTokens.MatchString(t.Type(c.Name))
+		})
+		if i < 0 {
+			continue
+		}
+		twin := t.Columns[i].Name
+		if (read == bare) != clear {
+			read, twin = twin, read
+		}
+		p[name] = read
+		warnings = append(warnings, "The table has both "+read+" and "+twin+", and "+read+" is read: where that is empty and "+twin+
+			" is not, its rows are left out. Let the app's own migration finish first, or set the parameter "+name+".")
+	}
+	return warnings
+}
+
+var encryptedName = regexp.MustCompile(`^(encrypted|enc)_|_(encrypted|enc|ciphertext)$|^(encrypted|enc)([A-Z])|(Encrypted|Enc|Ciphertext)$`)
+
+// tableBareName returns a column's name without what says that it is encrypted.
+func tableBareName(column string) string {
+	bare := encryptedName.ReplaceAllString(column, "$4")
+	if bare != column && bare != "" {
+		bare = strings.ToLower(bare[:1]) + bare[1:]
+	}
+	return bare
 }
 
 // camel returns a snake_case name in camelCase.
@@ -268,8 +309,16 @@ func tableReading(p Params) string {
 	return strings.Join(parts, ", ")
 }
 
-func tableWarnings(p Params) []string {
+func tableWarnings(p, given Params) []string {
 	var list []string
+	at := p["issued_at"]
+	guessed := slices.Contains([]string{"updatedat", "createdat"}, strings.ToLower(strings.ReplaceAll(at, "_", "")))
+	if guessed && given["issued_at"] == "" && p["expires_at"] == "" {
+		list = append(list, "Lifetimes in seconds are counted from "+at+": wherever that is not when the token was issued, its expiry is wrong. Set the parameter issued_at if another column tells it.")
+	}
+	if p["owner_type"] != "" && p["subject_type"] == "" && p["user_types"] == "" {
+		list = append(list, "Tokens of owners whose "+p["owner_type"]+" is not User become the app's own, of the tenant <type>/<id>: look which types there are, and name those that are users in the parameter user_types.")
+	}
 	if p["expires_at"] == "" && p["expires_in"] == "" && p["response"] == "" {
 		list = append(list, "The table has no column with an expiry: set source.missing_expiry, to a short time such as 1h where there are refresh tokens.")
 	}
@@ -286,6 +335,7 @@ func tableWarnings(p Params) []string {
 const (
 	tableResponse  = "token_response"
 	tableExpiresAt = "expires_at_text"
+	tableRefreshAt = "refresh_token_expires_at_text"
 	tableExpiresIn = "expires_in"
 	tableIssuedAt  = "issued_at"
 )
@@ -309,6 +359,12 @@ var besideColumns = []string{"access_token", "refresh_token", "response"}
 // spelling of its name, or to a column that is called only by one of the names of
 // the part, which all columns share.
 func findBeside(t *Table, p, given Params, part string, names ...string) bool {
+	return findParts(t, p, given, part, names, append([]string{part}, names...))
+}
+
+// findParts is findBeside; only the columns of shared are taken for what all columns
+// share: many tables have a nonce, a tag or a salt for other ends.
+func findParts(t *Table, p, given Params, part string, names, shared []string) bool {
 	for _, of := range besideColumns {
 		param, column := of+"_"+part, p[of]
 		switch {
@@ -324,7 +380,7 @@ func findBeside(t *Table, p, given Params, part string, names ...string) bool {
 					list = append(list, base+"_"+name, camel(base+"_"+name))
 				}
 			}
-			p[param] = t.First(slices.Concat(list, []string{part}, names)...)
+			p[param] = t.First(slices.Concat(list, shared)...)
 		}
 	}
 	return true
@@ -368,9 +424,14 @@ func paramError(name, problem string) error {
 
 // tableQuery is Store.Query; more are columns for the cipher.
 func tableQuery(p Params, more ...string) string {
-	if p["table"] == "" { // told as an example
-		p = p.With(Params{"table": "your_table", "key": "id", "provider": "provider", "access_token": "access_token", "refresh_token": "refresh_token",
-			"expires_at": "expires_at", "user_id": "user_id", "scopes": "scopes"})
+	if p["access_token"]+p["response"] == "" || p["key"] == "" { // no database was looked at: told as an example
+		usual := Params{"table": "your_table", "key": "id", "provider": "provider", "access_token": "access_token", "refresh_token": "refresh_token",
+			"expires_at": "expires_at", "user_id": "user_id", "scopes": "scopes"}
+		for name, column := range usual {
+			if p[name] == "" && !(name == "provider" && p["provider_name"] != "") && !(strings.HasSuffix(name, "_token") && p["response"] != "") {
+				p = p.With(Params{name: column})
+			}
+		}
 	}
 	provider := "NULL::text AS provider"
 	if p["provider_name"] != "" {
@@ -386,7 +447,9 @@ func tableQuery(p Params, more ...string) string {
 	if !slices.Contains(tableTimes(p), tableExpiresAt) {
 		columns = append(columns, optional(p["expires_at"], "expires_at"))
 	}
-	columns = append(columns, optional(p["refresh_token_expires_at"], "refresh_token_expires_at"))
+	if !slices.Contains(tableTimes(p), tableRefreshAt) {
+		columns = append(columns, optional(p["refresh_token_expires_at"], "refresh_token_expires_at"))
+	}
 	columns = append(columns, tableOwner(p)...)
 	columns = append(columns, optional(p["external_subject"], "external_subject"), optional(p["scopes"], "scopes"), optional(p["name"], "name"), optional(p["environment"], "environment"))
 	columns = append(columns, more...)
@@ -402,12 +465,15 @@ func tokenSQL(p Params, name string) string {
 	return optional(p[name], name)
 }
 
-// tableTimes lists the inputs from which the Opener makes the expiry: none where
-// expires_at as it is tells all.
+// tableTimes lists the inputs from which the Opener makes the expiries: none where
+// the columns as they are tell all.
 func tableTimes(p Params) []string {
 	var inputs []string
 	if p["expires_at"] != "" && (p["timezone"] != "" || p["expires_in"] != "" || p["response"] != "") {
 		inputs = append(inputs, tableExpiresAt)
+	}
+	if p["refresh_token_expires_at"] != "" && p["timezone"] != "" {
+		inputs = append(inputs, tableRefreshAt)
 	}
 	if p["expires_in"] != "" {
 		inputs = append(inputs, tableExpiresIn)
@@ -432,12 +498,19 @@ func tableOwner(p Params) []string {
 	case p["owner_type"] == "":
 		return []string{id, tenant}
 	}
-	isUser := "coalesce(" + ident(p["owner_type"]) + `::text, 'User') ~* '(^|[^a-z])users?$'`
+	kind := ident(p["owner_type"]) + "::text"
+	isUser := "coalesce(" + kind + `, 'User') ~* '(^|[^a-z])users?$'`
+	if types := p.List("user_types"); len(types) > 0 {
+		for i := range types {
+			types[i] = literal(types[i])
+		}
+		isUser = "coalesce(" + kind + " IN (" + strings.Join(types, ", ") + "), true)"
+	}
 	if tenant = "NULL"; p["tenant"] != "" {
 		tenant = ident(p["tenant"]) + "::text"
 	}
 	return []string{id, "CASE WHEN " + isUser + " THEN 'user' ELSE 'app' END AS subject_type",
-		"CASE WHEN " + isUser + " THEN " + tenant + " ELSE " + ident(p["user_id"]) + "::text END AS tenant"}
+		"CASE WHEN " + isUser + " THEN " + tenant + " ELSE " + kind + " || '/' || " + ident(p["user_id"]) + "::text END AS tenant"}
 }
 
 // tableSkip selects why a row is left out, as far as its columns tell.

@@ -203,6 +203,7 @@ func (o *tableOpener) times(in source.Values, r *tokenResponse, out source.Value
 			}
 		}
 	}
+	first("refresh_token_expires_at", o.absolute(in[tableRefreshAt]))
 	first("expires_at", o.absolute(in[tableExpiresAt]), after(in[tableExpiresIn]), o.absolute(r.expiresAt), after(r.expiresIn))
 	if !o.has["refresh_token_expires_at"] {
 		first("refresh_token_expires_at", o.absolute(r.refreshExpiresAt), after(r.refreshExpiresIn))
