@@ -11,6 +11,12 @@ import (
 	"tokenmigrate/checkpoint"
 )
 
+// TargetTables is the part of Options.Target that names the tables of a store. It
+// is not the configuration's but found in the source, so that a migration does not
+// go on with another table that has come to look like the store's. A checkpoint of a
+// version that did not keep it takes it over.
+const TargetTables = "tables"
+
 // target returns what a migration is between, as the checkpoint keeps it.
 func target(o *Options, key []byte) map[string]string {
 	out := maps.Clone(o.Target)
@@ -36,15 +42,19 @@ type usage interface {
 func checkTarget(ctx context.Context, o *Options, store usage, migration checkpoint.Migration) (changed []string, err error) {
 	is := target(o, migration.FingerprintKey)
 	changed = checkpoint.Changed(migration.Target, is)
-	if len(changed) == 0 || o.AcceptConfigChange {
+	refused := changed
+	if _, kept := migration.Target[TargetTables]; !kept {
+		refused = slices.DeleteFunc(slices.Clone(changed), func(name string) bool { return name == TargetTables })
+	}
+	if len(refused) == 0 || o.AcceptConfigChange {
 		return changed, nil
 	}
 	sent, imported, err := store.Used(ctx, migration.ID)
 	if err != nil || !sent {
 		return changed, err
 	}
-	parts := make([]string, len(changed))
-	for i, name := range changed {
+	parts := make([]string, len(refused))
+	for i, name := range refused {
 		parts[i] = targetName(name)
 		if _, secret := o.Hashed[name]; !secret {
 			parts[i] += " (" + difference(migration.Target[name], is[name]) + ")"
@@ -77,6 +87,8 @@ func targetName(part string) string {
 		return "source.decrypt"
 	case "connectors", "environment":
 		return "destination." + part
+	case TargetTables:
+		return "table of the source"
 	}
 	return part
 }

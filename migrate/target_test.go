@@ -20,6 +20,35 @@ type used struct {
 
 func (u used) Used(context.Context, int64) (bool, int64, error) { return u.sent, u.imported, nil }
 
+// The tables that a store was found in are pinned like the configuration; a
+// checkpoint that does not know them learns them.
+func TestCheckTarget_Tables(t *testing.T) {
+	t.Parallel()
+	key := []byte("key")
+	options := func(tables string) *Options {
+		o := &Options{Migration: "acme", Log: zerolog.Nop(), Target: map[string]string{"store": "authjs"}}
+		if tables != "" {
+			o.Target[TargetTables] = tables
+		}
+		return o
+	}
+	for _, c := range []struct {
+		was, is string
+		changed int
+		refused string
+	}{
+		{"public.accounts", "public.accounts", 0, ""},
+		{"public.accounts", "archive.accounts", 1, `another table of the source (was "public.accounts", is "archive.accounts");`},
+		{"", "public.accounts", 1, ""},
+	} {
+		was := checkpoint.Migration{FingerprintKey: key, Target: target(options(c.was), key)}
+		changed, err := checkTarget(t.Context(), options(c.is), used{true, 7}, was)
+		if len(changed) != c.changed || (err != nil) != (c.refused != "") || err != nil && !strings.Contains(err.Error(), c.refused) {
+			t.Errorf("from %q to %q: got changed %v, error %v; want %d and %q", c.was, c.is, changed, err, c.changed, c.refused)
+		}
+	}
+}
+
 func TestCheckTarget_RefusesAnotherConfiguration(t *testing.T) {
 	t.Parallel()
 	o := Options{Migration: "acme", Log: zerolog.Nop(), Target: map[string]string{"store": "authjs", "connectors": "github=scl_1, slack=scl_2", "cipher": ""},

@@ -95,7 +95,7 @@ type checkup struct {
 
 	// What earlier checks found out for later ones.
 	database   string          // the source's, as its server calls it; "" while it is not known
-	tables     string          // that hold the store's tokens; "" while they are not known
+	stored     string          // the tables with the store's tokens; "" while they are not known
 	client     *connect.Client // nil where the destination cannot be used
 	connectors []string        // of the sample, where the configuration names none
 }

@@ -185,7 +185,7 @@ func (c *checkup) target(ctx context.Context, store *checkpoint.Store, m checkpo
 	if c.client == nil || c.database == "" || c.broken("source", "destination.connector", "destination.connectors", "destination.environment") {
 		return
 	}
-	tables := c.tables
+	tables := c.stored
 	if tables == "" && c.cfg.Source.Store != "" { // not found; of which reading tells
 		tables = m.Target[migrate.TargetTables]
 	}

@@ -46,6 +46,7 @@ func (c *checkup) source(ctx context.Context) {
 		c.leftOut("keys and sample")
 		return
 	}
+	c.stored = from.plan.Tables()
 	from.options.Log = c.log
 	r, err := source.Open(start, cfg, from.options)
 	var refused *source.ConfigError

@@ -260,3 +260,27 @@ func TestRun_ConfigurationMendedBeforeTheFirstCall(t *testing.T) {
 		t.Errorf("want it to say what becomes of the tokens\n%s", p.said())
 	}
 }
+
+// A store is not read from another table once tokens of it were sent, though the
+// configuration is the same.
+func TestRun_StoreInAnotherTable(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{})
+	r.exec(fmt.Sprintf(authjsTable, "accounts"))
+	r.exec(addAuthjs("accounts", 1, "google", "'ya29.first-access'", authjsSoon))
+	made := r.plainly(nil, "init")
+	file := r.keep(r.fillIn(made.stdout))
+	if p := r.plainly(nil, "run", "-c", file); p.code != 0 {
+		t.Fatalf("run: exit code: got %d, want 0\n%s", p.code, p.stderr)
+	}
+	r.exec(`CREATE SCHEMA archive; ALTER TABLE accounts SET SCHEMA archive`)
+	const want = `another table of the source (was "public.accounts", is "archive.accounts")`
+	for _, command := range []string{"run", "check"} {
+		if p := r.plainly(nil, command, "-c", file); p.code != 78 || !strings.Contains(p.stdout+p.stderr, want) {
+			t.Errorf("%s: got exit code %d, want 78 and %s\n%s%s", command, p.code, want, p.stdout, p.stderr)
+		}
+	}
+	if p := r.plainly(nil, "run", "-c", file, "--accept-config-change"); p.code != 0 {
+		t.Errorf("accepted: got exit code %d, want 0\n%s", p.code, p.stderr)
+	}
+}

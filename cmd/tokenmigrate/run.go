@@ -147,7 +147,7 @@ func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migr
 	}
 	defer store.Close()
 
-	o := a.migrateOptions(cfg, f, src, client, log)
+	o := a.migrateOptions(cfg, f, src, from.plan.Tables(), client, log)
 	o.Store = report.Store{Name: cfg.Source.Store, Warnings: from.plan.Warnings}
 	if !calls {
 		client = nil
@@ -232,8 +232,8 @@ func pageSize(cfg *Config) int {
 // crashStep is set in binaries that are built for the crash tests.
 var crashStep func(name string, tokens int)
 
-func (a *app) migrateOptions(cfg *Config, f *runFlags, src *source.Reader, client *connect.Client, log zerolog.Logger) migrate.Options {
-	target, hashed := targetOf(cfg, src.Info().Database, client)
+func (a *app) migrateOptions(cfg *Config, f *runFlags, src *source.Reader, tables string, client *connect.Client, log zerolog.Logger) migrate.Options {
+	target, hashed := targetOf(cfg, src.Info().Database, tables, client)
 	return migrate.Options{
 		Migration: cfg.Migration, Target: target, Hashed: hashed,
 		Destination: client.Destination(),
@@ -262,16 +262,21 @@ func (a *app) migrateOptions(cfg *Config, f *runFlags, src *source.Reader, clien
 }
 
 // targetOf returns what the migration is between: in clear, and what is kept as
-// hashes. database is the source's, as its server calls it.
-func targetOf(cfg *Config, database string, client *connect.Client) (target, hashed map[string]string) {
-	return map[string]string{
+// hashes. database is the source's, as its server calls it; tables are those that
+// hold the store's tokens, "" where the configuration has a query.
+func targetOf(cfg *Config, database, tables string, client *connect.Client) (target, hashed map[string]string) {
+	target = map[string]string{
 		"destination": client.Destination(),
 		"source":      fmt.Sprintf("%s database %s", cfg.Source.DB.Host, database),
 		"store":       cfg.Source.Store,
 		"connectors":  connectorsText(cfg),
 		"environment": cfg.Destination.Environment,
 		"cipher":      cipherName(cfg),
-	}, map[string]string{"query": cfg.Source.Query, "where": cfg.Source.Where, "params": pairs(cfg.Source.Params)}
+	}
+	if tables != "" {
+		target[migrate.TargetTables] = tables
+	}
+	return target, map[string]string{"query": cfg.Source.Query, "where": cfg.Source.Where, "params": pairs(cfg.Source.Params)}
 }
 
 // cipherName tells by what values are opened: the store's cipher, if keys for it

@@ -22,6 +22,27 @@ type Plan struct {
 	Warnings []string      // the store's, and those of the variant
 }
 
+// Tables names the tables that hold the tokens, with their schemas: what a
+// migration of the store is about, beyond the configuration. Of tables that have one
+// name in many schemas, a schema for each customer perhaps, it tells the name alone,
+// since such schemas come and go.
+func (p *Plan) Tables() string {
+	schemas := map[string]int{}
+	for _, t := range p.Match.Tables {
+		schemas[t.Name]++
+	}
+	var names []string
+	for _, t := range p.Match.Tables {
+		name := t.SQL()
+		if schemas[t.Name] > 1 {
+			name = "*." + ident(t.Name)
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), ", ")
+}
+
 // Prepare connects to the source, finds out which variant of the store it has
 // and returns how to read it. given are the configuration's parameters, keys its
 // keys, both as Check accepts them.

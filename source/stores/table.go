@@ -128,7 +128,7 @@ func (o *ownTable) find(c *Catalogue, given Params) []Match {
 		if slices.ContainsFunc(slices.Collect(maps.Keys(f.known)), differs) {
 			continue
 		}
-		if m, ok := o.match(c, f, given); ok && f.table.Readable {
+		if m, ok := o.match(c, f, given); ok {
 			matches = append(matches, m)
 		}
 	}

@@ -67,7 +67,7 @@ const (
 
 func findTwenty(c *Catalogue, given Params) []Match {
 	fits := func(t *Table) bool {
-		return t != nil && t.Readable && t.Has("id", "handle", "provider", "accessToken", "refreshToken") && t.First(twentyNewOwner, twentyOldOwner) != ""
+		return t != nil && t.Has("id", "handle", "provider", "accessToken", "refreshToken") && t.First(twentyNewOwner, twentyOldOwner) != ""
 	}
 	if given["table"] != "" {
 		var tables []*Table
