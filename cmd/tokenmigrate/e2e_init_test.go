@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
@@ -118,7 +121,7 @@ var knownStores = []known{
 			`CREATE VIEW a_view AS SELECT * FROM account`,
 			fmt.Sprintf(authjsTable, "accounts"), addAuthjs("accounts", 1, "google", "'ya29.old-access'", authjsSoon)},
 		has:    []string{"store: better-auth\n", "  params:\n    table: account\n", "# store: authjs", "#   table: a_view"},
-		told:   []string{"it takes a migration of its own"},
+		told:   []string{"it takes a migration of its own, which `tokenmigrate init --store authjs --table accounts` writes"},
 		want:   map[string]string{"scl_google 1": "ya29.first-access", "scl_google 2": "ya29.second-access"},
 		counts: report.Counts{Read: 2, Imported: 2},
 	},
@@ -130,6 +133,26 @@ var knownStores = []known{
 		edit:   []string{"scl_REPLACE_ME", "scl_all"},
 		want:   map[string]string{"scl_all 1": "ya29.first-access", "scl_all 2": "ya29.second-access", "scl_all 3": "ya29.third-access", "scl_all 4": "ya29.fourth-access"},
 		counts: report.Counts{Read: 4, Imported: 4},
+	},
+	{
+		name: "Better Auth with a renamed column",
+		sql: []string{fmt.Sprintf(betterAuthTable, "account"), `ALTER TABLE account RENAME "accessToken" TO x_accesstoken`,
+			addBetterAuth("account", 1, "google", "'ya29.first-access'", betterAuthInLong), addBetterAuth("account", 2, "slack", "'xoxb-second-access'", betterAuthInLong)},
+		has:    []string{"store: better-auth\n  params:\n    table: account\n    access_token: x_accesstoken\n"},
+		told:   []string{"it looks like better-auth, except accessToken"},
+		want:   map[string]string{"scl_google 1": "ya29.first-access", "scl_slack 2": "xoxb-second-access"},
+		counts: report.Counts{Read: 2, Imported: 2},
+	},
+	{
+		name: "a table of one's own, encrypted",
+		sql: []string{`CREATE TABLE integrations (id int PRIMARY KEY, user_id int, provider text, access_token_enc text, expires_at timestamptz)`,
+			`INSERT INTO integrations VALUES (1, 7, 'slack', '` + homemade("xoxb-first-access") + `', now() + interval '1 year')`},
+		env:    map[string]string{"ENCRYPTION_KEY": homemadeKey},
+		has:    []string{"  store: node-aes\n  params:\n    table: integrations\n  decrypt:\n    encryption_key: ${ENCRYPTION_KEY}", "# `tokenmigrate stores node-aes`"},
+		hasNot: []string{"query:"},
+		told:   []string{"! its values are taken to be encrypted: in 1 of 1 rows looked at", "CHECKPOINT_DATABASE_URL"},
+		want:   map[string]string{"scl_slack 7": "xoxb-first-access"},
+		counts: report.Counts{Read: 1, Imported: 1},
 	},
 	{
 		name: "a table without a provider",
@@ -150,6 +173,26 @@ var knownStores = []known{
 		want:   map[string]string{"scl_slack 00000000-0000-4000-8000-000000000001": "xoxb-first-access"},
 		counts: report.Counts{Read: 1, Imported: 1},
 	},
+}
+
+const homemadeKey = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+
+// homemade encrypts a token as the example of Node's documentation does: AES-256-GCM,
+// hexadecimal, iv:tag:ciphertext.
+func homemade(token string) string {
+	key, _ := hex.DecodeString(homemadeKey)
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err)
+	}
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		panic(err)
+	}
+	iv := make([]byte, gcm.NonceSize())
+	sealed := gcm.Seal(nil, iv, []byte(token), nil)
+	at := len(sealed) - gcm.Overhead()
+	return fmt.Sprintf("%x:%x:%x", iv, sealed[at:], sealed[:at])
 }
 
 // What init writes is accepted as it is but for the connectors, and then migrates
@@ -401,5 +444,34 @@ func TestInit_HiddenRows(t *testing.T) {
 	p := r.plainly(nil, "init")
 	if p.code != 0 || !strings.Contains(p.stdout, "store: authjs") || !strings.Contains(p.stderr, "row-level security") {
 		t.Errorf("got exit code %d, want 0, Auth.js, and a word of row-level security\n%s%s", p.code, p.stdout, p.stderr)
+	}
+}
+
+// Of several stores in one database any can be had.
+func TestInit_Chosen(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{})
+	r.exec(fmt.Sprintf(betterAuthTable, "account"))
+	r.exec(addBetterAuth("account", 1, "google", "'ya29.first-access'", betterAuthInLong))
+	r.exec(fmt.Sprintf(authjsTable, "accounts"))
+	r.exec(`CREATE TABLE sync (id int PRIMARY KEY, user_id int, access_token text, refresh_token text)`)
+	for _, c := range []struct {
+		args []string
+		code int
+		has  string
+	}{
+		{nil, 0, "\n  store: better-auth\n"},
+		{[]string{"--store", "authjs"}, 0, "\n  store: authjs\n"},
+		{[]string{"--table", "accounts"}, 0, "\n  store: authjs\n"},
+		{[]string{"--table", "sync"}, 0, "\n  query: |\n"},
+		{[]string{"--table", "sync", "--store", "node-aes"}, 0, "\n  store: node-aes\n  params:\n    table: sync\n"},
+		{[]string{"--table", "snc"}, 78, "no table is called snc"},
+		{[]string{"--store", "n8n"}, 78, "no table looks like one of store n8n"},
+		{[]string{"--store", "authj"}, 78, "did you mean authjs?"},
+	} {
+		p := r.plainly(nil, append([]string{"init"}, c.args...)...)
+		if text := p.stdout; p.code != c.code || !strings.Contains(text+p.stderr, c.has) || (text == "") != (c.code != 0) {
+			t.Errorf("init %v: got exit code %d, want %d and %q\n%s%s", c.args, p.code, c.code, c.has, p.stdout, p.stderr)
+		}
 	}
 }

@@ -19,6 +19,7 @@ const sourceVariable = "SOURCE_DATABASE_URL"
 
 func (a *app) initCommand() *cobra.Command {
 	var url string
+	var limits stores.Limits
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Look at a database, recognise its store, write a starter configuration",
@@ -30,7 +31,8 @@ to stdout, what it found to stderr:
 
 It reads the catalogue, counts, and a few rows to see whether values are encrypted;
 it prints no token. Where it knows no store it lists the tables that look like one,
-and drafts a query for the likeliest.`,
+and drafts a query for the likeliest, or, where its values are encrypted, names the
+store that opens them. Of several stores or tables, --store and --table choose.`,
 		// Cobra would quote the argument, which may be a URL with a password.
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -43,7 +45,18 @@ and drafts a query for the likeliest.`,
 			if err != nil {
 				return err
 			}
-			s, err := stores.Recognise(cmd.Context(), db, stores.Limits{})
+			if limits.Store != "" {
+				store, err := storeNamed(limits.Store)
+				if err != nil {
+					return &usageError{cmd.CommandPath(), fmt.Errorf("--store: %w", err)}
+				}
+				limits.Store = store.Name
+			}
+			s, err := stores.Recognise(cmd.Context(), db, limits)
+			if errors.Is(err, stores.ErrNotThere) {
+				_, _ = io.WriteString(a.stderr, surveyText(s))
+				return &nothingFound{"no configuration was written: " + oneLine(err.Error())}
+			}
 			if err != nil {
 				return err
 			}
@@ -51,6 +64,8 @@ and drafts a query for the likeliest.`,
 		},
 	}
 	cmd.Flags().StringVar(&url, "url", "", "the database, instead of "+sourceVariable+"; without a password, which may come from PGPASSWORD or a password file")
+	cmd.Flags().StringVar(&limits.Store, "store", "", "where a database has several, write the configuration for this store")
+	cmd.Flags().StringVar(&limits.Table, "table", "", "likewise, for this table")
 	return cmd
 }
 

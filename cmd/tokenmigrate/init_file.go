@@ -43,13 +43,14 @@ func (f *starter) write() {
 	f.line(0, "source:")
 	f.line(1, "url: %s", f.variable(sourceVariable))
 	var counts stores.Counts
-	if len(s.Found) > 0 {
+	if s.First == nil {
 		counts = s.Found[0].Counts
 		f.store(s.Found[0])
 		f.others(s.Found[1:])
 	} else {
-		counts = s.Drafts[0].Counts
-		f.draft(s.Drafts[0])
+		counts = s.First.Counts
+		f.draft(s.First)
+		f.others(s.Found)
 	}
 	f.line(0, "")
 	f.destination(counts)
@@ -62,6 +63,9 @@ func (f *starter) write() {
 // store writes what of the source is a store's.
 func (f *starter) store(found *stores.Found) {
 	f.line(1, "# %s: %s", found.Store.Title, oneLine(found.Match.Variant))
+	if len(found.Except) > 0 {
+		f.line(1, "# Recognised by its other columns: see that params name the right ones in place of %s.", oneLine(strings.Join(found.Except, ", ")))
+	}
 	f.line(1, "store: %s", yamlText(found.Store.Name))
 	f.params(found, "")
 	f.decrypt(found)
@@ -189,7 +193,7 @@ func expiryText(d time.Duration) string {
 // others writes the other places as comments.
 func (f *starter) others(found []*stores.Found) {
 	for _, o := range found {
-		f.line(1, "# Also there, for a migration of its own: %s, %s, %s", o.Store.Title, oneLine(o.Match.Variant), otherCount(o))
+		f.line(1, "# Also there, for a migration of its own (init --store %s --table %s): %s, %s, %s", o.Store.Name, oneLine(o.Match.Tables[0].String()), o.Store.Title, oneLine(o.Match.Variant), otherCount(o))
 		f.line(1, "# store: %s", o.Store.Name)
 		f.params(o, "# ")
 	}
@@ -211,20 +215,10 @@ func (f *starter) draft(d *stores.Draft) {
 	for _, note := range d.Notes {
 		f.line(1, "# %s", oneLine(note))
 	}
-	if len(d.Stores) > 0 {
-		var names []string
-		for _, store := range d.Stores {
-			names = append(names, store.Name)
-		}
-		f.line(1, "# A query opens nothing. If the values are encrypted, name a store that opens them instead,")
-		f.line(1, "# its key in decrypt (`tokenmigrate stores NAME` tells): %s", strings.Join(names, ", "))
-		f.line(1, "# store: %s", names[0])
-		f.line(1, "# params:")
-		f.line(1, "#   table: %s", yamlText(oneLine(d.Table.String())))
-	}
-	f.line(1, "query: |")
-	for line := range strings.SplitSeq(d.Query, "\n") {
-		f.line(2, "%s", oneLine(strings.ReplaceAll(line, "${", "$${")))
+	if d.Store != nil {
+		f.sealed(d)
+	} else {
+		f.query(d)
 	}
 	var without int64
 	for _, p := range d.Counts.Providers {
@@ -238,6 +232,43 @@ func (f *starter) draft(d *stores.Draft) {
 		comment = plural(without, "token") + " without a known expiry: say how long they last, such as 12h or 3650d"
 	}
 	f.line(1, "missing_expiry: reject   # %s", comment)
+}
+
+// sealed writes the store that opens what a draft's table has encrypted.
+func (f *starter) sealed(d *stores.Draft) {
+	found := &stores.Found{Store: d.Store, Params: d.Params}
+	found.Sample.Keys = map[string]bool{}
+	for _, k := range d.Store.Keys {
+		found.Sample.Keys[k.Name] = k.Needed == nil
+	}
+	f.line(1, "# Its values are taken to be encrypted (%s),", oneLine(d.Sealed))
+	f.line(1, "# so this is a store that opens them. How your code encrypts stands in params: see")
+	f.line(1, "# `tokenmigrate stores %s`. `tokenmigrate check` tells whether they open.", d.Store.Name)
+	if _, ok := d.Store.Param("algorithm"); ok {
+		f.line(1, "# If they stand in the clear after all: algorithm: none, and no decrypt.")
+	}
+	f.line(1, "store: %s", d.Store.Name)
+	f.params(found, "")
+	f.decrypt(found)
+}
+
+// query writes a drafted query.
+func (f *starter) query(d *stores.Draft) {
+	if d.Sealed != "" {
+		f.line(1, "# Its values are encrypted (%s), and no store here opens them. What", oneLine(d.Sealed))
+		f.line(1, "# a key service encrypted has to be read through a view or copy that holds it decrypted.")
+	} else if len(d.Stores) > 0 {
+		var names []string
+		for _, store := range d.Stores {
+			names = append(names, store.Name)
+		}
+		f.line(1, "# A query opens nothing. If the values are encrypted, name a store that opens them instead,")
+		f.line(1, "# its key in decrypt (`tokenmigrate init --store NAME` writes that): %s", strings.Join(names, ", "))
+	}
+	f.line(1, "query: |")
+	for line := range strings.SplitSeq(d.Query, "\n") {
+		f.line(2, "%s", oneLine(strings.ReplaceAll(line, "${", "$${")))
+	}
 }
 
 // destination writes where tokens go: a line for each provider.

@@ -22,8 +22,12 @@ func surveyText(s *stores.Survey) string {
 	told := map[*stores.Store]bool{}
 	for i, f := range s.Found {
 		fmt.Fprintf(&b, "\n%s: %s\n", f.Store.Title, oneLine(f.Match.Variant))
-		if i > 0 {
-			b.WriteString("  in the configuration as a comment only: it takes a migration of its own\n")
+		if len(f.Except) > 0 {
+			fmt.Fprintf(&b, "  ! it looks like %s, except %s: see that the parameters name the right columns\n", f.Store.Name, oneLine(strings.Join(f.Except, ", ")))
+		}
+		if i > 0 || s.First != nil {
+			fmt.Fprintf(&b, "  in the configuration as a comment only: it takes a migration of its own, which `tokenmigrate init --store %s --table %s` writes\n",
+				f.Store.Name, oneLine(f.Match.Tables[0].String()))
 		}
 		b.WriteString(foundText(f, s.User))
 		warnings := f.Match.Warnings
@@ -50,12 +54,12 @@ func draftsText(s *stores.Survey) string {
 		heading = "No known store was recognised. These tables look like stores of tokens, the likeliest first:"
 	}
 	say("\n%s", heading)
-	for i, d := range s.Drafts {
+	for _, d := range s.Drafts {
 		say("  %s%s, by its columns %s", oneLine(d.Table.SQL()), about(d.Table.Rows), oneLine(strings.Join(d.Columns, ", ")))
 		if !d.Table.Readable {
 			say("    role %s may not read it. Let it: %s", oneLine(s.User), oneLine(d.Table.Grant(s.User)))
 		}
-		if i > 0 || len(s.Found) > 0 {
+		if d != s.First {
 			continue
 		}
 		if d.Counts.Of > 0 {
@@ -63,6 +67,9 @@ func draftsText(s *stores.Survey) string {
 		}
 		if d.Problem != nil {
 			say("    ! the drafted query cannot be used as it is: %s", oneLine(d.Problem.Error()))
+		}
+		if d.Sealed != "" {
+			say("    ! its values are taken to be encrypted: %s", oneLine(d.Sealed))
 		}
 		for _, note := range d.Notes {
 			say("    ! %s", oneLine(note))

@@ -28,12 +28,8 @@ the store makes it; in a real one the tables and columns are found by looking.`,
 			if len(args) == 0 {
 				return listStores(a.stdout)
 			}
-			s, ok := stores.ByName(args[0])
-			if !ok {
-				err := fmt.Errorf("store %q is not known", args[0])
-				if near := nearest(strings.ToLower(args[0]), stores.Names()); near != "" {
-					err = fmt.Errorf("%w; did you mean %s?", err, near)
-				}
+			s, err := storeNamed(args[0])
+			if err != nil {
 				return &usageError{cmd.CommandPath(), err}
 			}
 			params, err := setParams(s, set)
@@ -45,6 +41,18 @@ the store makes it; in a real one the tables and columns are found by looking.`,
 	}
 	cmd.Flags().StringArrayVar(&set, "set", nil, "NAME=VALUE: show the query with this parameter; may be repeated")
 	return cmd
+}
+
+// storeNamed returns the store of that name or alias.
+func storeNamed(name string) (*stores.Store, error) {
+	if s, ok := stores.ByName(name); ok {
+		return s, nil
+	}
+	err := fmt.Errorf("store %q is not known", name)
+	if near := nearest(strings.ToLower(name), stores.Names()); near != "" {
+		err = fmt.Errorf("%w; did you mean %s?", err, near)
+	}
+	return nil, err
 }
 
 // setParams reads --set flags, and checks them as parameters of a store.

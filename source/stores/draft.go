@@ -24,8 +24,15 @@ type Draft struct {
 	Notes   []string // what to decide, a sentence each
 	Counts  Counts   // of the query's rows, where it is complete; Rows is at least the planner's estimate
 	Problem error    // why the rows could not be looked at; nil: they were, or nobody tried
+	// Sealed says why the values are taken to be encrypted, "" where they are not.
+	// Then Store, if there is one that may open them, reads the table with Params, and
+	// Query is of no use: a query opens nothing.
+	Sealed string
+	Store  *Store
+	Params Params
 
-	likely int
+	guessed Params // columns by the names of tableColumns
+	likely  int
 }
 
 // Complete reports whether the query has all columns that a query must have.
@@ -45,7 +52,8 @@ func drafts(c *Catalogue, known []*Table) []*Draft {
 			continue
 		}
 		if d := draftOf(t); d != nil {
-			d.Stores = readers(open, t)
+			d.Stores = readers(open, d)
+			d.byName(open)
 			list = append(list, d)
 		}
 	}
@@ -55,23 +63,43 @@ func drafts(c *Catalogue, known []*Table) []*Draft {
 	return list
 }
 
-// readers returns the stores with a cipher that can read a table which their
-// parameter names.
-func readers(c *Catalogue, t *Table) []*Store {
+// readers returns the stores with a cipher that can read a draft's table, if
+// parameters name it and its columns.
+func readers(c *Catalogue, d *Draft) []*Store {
 	var list []*Store
 	for _, s := range All() {
-		if _, named := s.Param("table"); named && len(s.Keys) > 0 && len(s.Find(c, Params{"table": t.String()})) > 0 {
+		if len(s.Keys) > 0 && d.paramsFor(c, s) != nil {
 			list = append(list, s)
 		}
 	}
 	return list
 }
 
+// paramsFor returns the fewest parameters with which a store reads the draft's
+// table as its query does; nil: it cannot.
+func (d *Draft) paramsFor(c *Catalogue, s *Store) Params {
+	if _, named := s.Param("table"); !named {
+		return nil
+	}
+	given := Params{"table": d.Table.String()}
+	for _, name := range []string{"access_token", "refresh_token", "provider"} {
+		found := s.Find(c, given)
+		other := len(found) == 1 && found[0].Params[name] != d.guessed[name] && found[0].Params["provider_name"] == ""
+		if _, ok := s.Param(name); ok && d.guessed[name] != "" && (other || len(found) == 0) {
+			given[name] = d.guessed[name]
+		}
+	}
+	if len(s.Find(c, given)) != 1 {
+		return nil
+	}
+	return given
+}
+
 // draftOf returns the draft for a table, or nil where its columns do not look
 // like those of tokens that others issued.
 func draftOf(t *Table) *Draft {
 	p := guess(t)
-	d := &Draft{Table: t, Counts: Counts{Rows: t.Rows}}
+	d := &Draft{Table: t, Counts: Counts{Rows: t.Rows}, guessed: p}
 	weigh := func(name string, weight int) {
 		if p[name] != "" {
 			d.Columns = append(d.Columns, p[name])
@@ -107,6 +135,11 @@ func guess(t *Table) Params {
 	var own ownTable
 	for _, col := range tableColumns {
 		p[col.param.Name] = own.column(t, col, "")
+	}
+	if p["provider"] == "" {
+		if name := t.First("provider_id", "providerId", "providerid"); name != "" && !notTexts.MatchString(t.Type(name)) {
+			p["provider"] = name
+		}
 	}
 	for _, c := range t.Columns { // google_refresh_token, slackAccessToken
 		name := fold(c.Name)
@@ -185,7 +218,7 @@ func notSeconds(kind string) bool {
 }
 
 // atDraft looks at the rows of a drafted query.
-func (s *survey) atDraft(ctx context.Context, d *Draft) error {
+func (s *survey) atDraft(ctx context.Context, c *Catalogue, d *Draft) error {
 	if !d.Table.Readable || !d.Complete() {
 		return nil
 	}
@@ -193,9 +226,12 @@ func (s *survey) atDraft(ctx context.Context, d *Draft) error {
 	if err == nil {
 		// Also the reader must take it: columns' types, keys.
 		var r *source.Reader
-		r, err = source.Open(ctx, s.cfg, source.Options{Query: d.Query, Routes: source.Routes{Connector: "sample"}})
+		look := &look{of: map[string]int{}}
+		r, err = source.Open(ctx, s.cfg, source.Options{Query: d.Query, Open: look, PageSize: sampleRows, Routes: source.Routes{Connector: "sample"}})
 		if err == nil {
+			_, err = r.Page(ctx, source.Cursor{})
 			r.Close()
+			d.byValue(c, look)
 		}
 	}
 	if err == nil || lost(err) {

@@ -192,3 +192,102 @@ func TestRecognise_LooksAtBothEnds(t *testing.T) {
 		t.Errorf("without expiry: got %d, want 1499", f.Counts.Providers[0].NoExpiry)
 	}
 }
+
+const renamedBetterAuth = `CREATE TABLE account (id text PRIMARY KEY, "accountId" text, "providerId" text, "userId" text, x_accesstoken text, "refreshToken" text, "accessTokenExpiresAt" timestamptz, "refreshTokenExpiresAt" timestamptz, scope text)`
+
+// A store's table with a renamed column is recognised by the others.
+func TestRecognise_RenamedColumn(t *testing.T) {
+	config := newDatabase(t, renamedBetterAuth, `INSERT INTO account VALUES ('a', 'x', 'google', 'u', 'ya29.one', NULL, now(), NULL, 's')`)
+	s := recognise(t, config, Limits{})
+	if len(s.Found) != 1 || s.Found[0].Store.Name != "better-auth" || !slices.Equal(s.Found[0].Except, []string{"accessToken"}) {
+		t.Fatalf("got %+v, want Better Auth except accessToken", s.Found[0])
+	}
+	f := s.Found[0]
+	if want := (Params{"table": "account", "access_token": "x_accesstoken"}); !maps.Equal(f.Params, want) || f.Counts.Tokens() != 1 || f.Problem != nil {
+		t.Errorf("got parameters %v, %d tokens, %v; want %v and one", f.Params, f.Counts.Tokens(), f.Problem, want)
+	}
+	if plan, err := f.Store.Prepare(t.Context(), config, f.Params, nil); err != nil || plan.Query != f.Query {
+		t.Errorf("with %v: got %v and another query, want this place", f.Params, err)
+	}
+}
+
+// Drafts tell providers by provider_id, and encrypted values by their columns'
+// names and their forms.
+func TestRecognise_SealedDrafts(t *testing.T) {
+	hexes := func(sizes ...int) string {
+		var parts []string
+		for _, n := range sizes {
+			parts = append(parts, strings.Repeat("a1", n))
+		}
+		return strings.Join(parts, ":")
+	}
+	for _, c := range []struct {
+		name, columns, access string
+		store                 string // "": a query
+		params                Params
+		sealed                string
+	}{
+		{"plain", "access_token text", "xoxb-1", "", nil, ""},
+		{"by its name", "access_token_enc text", "AAECAwQFBgc=", "node-aes", Params{"table": "t"}, "access_token_enc is called so"},
+		{"by its form", "access_token text", hexes(12, 16, 40), "node-aes", Params{"table": "t"}, "in 1 of 1 rows looked at"},
+		{"with the tag last", "access_token text", hexes(12, 40, 16), "node-aes", Params{"table": "t", "layout": "iv:ct:tag"}, "AES with its IV"},
+		{"in JSON", "access_token text", `{"iv": "00", "data": "11"}`, "node-aes", Params{"table": "t", "layout": "json"}, "a JSON envelope"},
+		{"a renamed column", "vendor_access_token text", hexes(12, 16, 40), "node-aes", Params{"table": "t", "access_token": "vendor_access_token"}, "AES with its IV"},
+		{"Fernet", "access_token text", "gAAAAA" + strings.Repeat("B", 94), "fernet", Params{"table": "t"}, "Fernet"},
+		{"a key service's", "access_token text", "vault:v1:AAAA", "", nil, "Vault"},
+	} {
+		s := recognise(t, newDatabase(t, "CREATE TABLE t (id int PRIMARY KEY, user_id int, \"providerId\" text, refresh_token text, "+c.columns+")",
+			"INSERT INTO t VALUES (1, 2, 'slack', NULL, '"+c.access+"')"), Limits{})
+		d := s.First
+		if d == nil || d.Problem != nil {
+			t.Errorf("%s: got draft %v, want one without a problem", c.name, d)
+			continue
+		}
+		store := ""
+		if d.Store != nil {
+			store = d.Store.Name
+		}
+		want := c.params
+		if want != nil && store != "" {
+			want = want.With(Params{"provider": "providerId"})
+		}
+		if store != c.store || !maps.Equal(d.Params, want) || !strings.Contains(d.Sealed, c.sealed) || (d.Sealed == "") != (c.sealed == "") {
+			t.Errorf("%s: got store %q, parameters %v, sealed %q; want %q, %v, %q", c.name, store, d.Params, d.Sealed, c.store, want, c.sealed)
+		}
+		if len(d.Counts.Providers) != 1 || d.Counts.Providers[0].Provider != "slack" {
+			t.Errorf("%s: got providers %+v, want slack", c.name, d.Counts.Providers)
+		}
+	}
+}
+
+// Of several places any can be chosen.
+func TestRecognise_Chosen(t *testing.T) {
+	config := newDatabase(t, renamedBetterAuth, `CREATE TABLE sync (id int PRIMARY KEY, user_id int, access_token text, refresh_token text)`,
+		`CREATE TABLE accounts (id serial PRIMARY KEY, "userId" int NOT NULL, type text, provider text, "providerAccountId" text, access_token text, refresh_token text, expires_at bigint, scope text)`,
+		`CREATE TABLE notes (id int)`)
+	for _, c := range []struct {
+		limits Limits
+		want   string
+	}{
+		{Limits{Store: "authjs"}, "accounts"}, {Limits{Table: "accounts"}, "accounts"}, {Limits{Store: "better-auth"}, "account"},
+		{Limits{Table: "sync"}, "draft sync"}, {Limits{Store: "node-aes", Table: "sync"}, "draft sync by node-aes"},
+		{Limits{Table: "notes"}, "there is no such place: table public.notes does not look like a store of tokens"}, {Limits{Table: "nots"}, "there is no such place: no table is called nots"},
+		{Limits{Store: "n8n"}, "there is no such place: no table looks like one of store n8n"},
+	} {
+		s, err := Recognise(t.Context(), config, c.limits)
+		var got string
+		switch {
+		case err != nil:
+			got = err.Error()
+		case s.First != nil && s.First.Store != nil:
+			got = "draft " + s.First.Table.Name + " by " + s.First.Store.Name
+		case s.First != nil:
+			got = "draft " + s.First.Table.Name
+		default:
+			got = s.Found[0].Match.Tables[0].Name
+		}
+		if got != c.want {
+			t.Errorf("%+v: got %s, want %s", c.limits, got, c.want)
+		}
+	}
+}
