@@ -171,7 +171,7 @@ func (c *AttrEncrypted) derive(text, salt string, iv []byte, ivSize int) (key, _
 	case attrSalted:
 		return c.derived.of(text, salt, func() ([]byte, error) { return pbkdf2.Key(sha1.New, text, []byte(salt), 2000, c.size) }), iv
 	case attrSingle:
-		both := c.derived.of(text, "", func() ([]byte, error) { return bytesToKey([]byte(text), 2048, c.size+ivSize), nil })
+		both := c.derived.of(text, "", func() ([]byte, error) { return opensslKey(md5.New, []byte(text), nil, 2048, c.size+ivSize), nil })
 		return both[:c.size], both[c.size:]
 	}
 	return []byte(text)[:c.size], iv
@@ -219,19 +219,4 @@ func rubyUnmarshal(b []byte) []byte {
 		return b
 	}
 	return rest[:n]
-}
-
-// bytesToKey is OpenSSL's EVP_BytesToKey with MD5 and without salt: n bytes made
-// of the password, each 16 of them hashed so many times.
-func bytesToKey(password []byte, iterations, n int) []byte {
-	var all, last []byte
-	for len(all) < n {
-		sum := md5.Sum(append(last, password...))
-		for range iterations - 1 {
-			sum = md5.Sum(sum[:])
-		}
-		last = sum[:]
-		all = append(all, last...)
-	}
-	return all[:n]
 }

@@ -2,6 +2,7 @@ package cipher
 
 import (
 	"bytes"
+	"crypto/aes"
 	"crypto/hkdf"
 	"crypto/md5"
 	"crypto/sha256"
@@ -227,11 +228,8 @@ func openSalted(password, raw []byte) ([]byte, bool) {
 	if len(raw) < 16 {
 		return nil, false
 	}
-	salted := append(bytes.Clone(password), raw[8:16]...)
-	one := md5.Sum(salted)
-	two := md5.Sum(append(one[:], salted...))
-	iv := md5.Sum(append(two[:], salted...))
-	return openCBC(append(one[:], two[:]...), iv[:], raw[16:])
+	made := opensslKey(md5.New, password, raw[8:16], 1, 32+aes.BlockSize)
+	return openCBC(made[:32], made[32:], raw[16:])
 }
 
 // openN8nGCM opens a GCM payload. It reports false for one of another version,

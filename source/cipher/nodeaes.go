@@ -3,6 +3,8 @@ package cipher
 import (
 	"crypto/aes"
 	gocipher "crypto/cipher"
+	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -21,7 +23,9 @@ type NodeAESOptions struct {
 	// alphabet), "raw" (its UTF-8) or "latin1"; or empty: the one of these that gives
 	// the algorithm's length. Or of any text, so many bytes of: "sha256", "sha512";
 	// "sha256-hex", "sha256-base64", "sha512-hex" (the digest's characters); "scrypt",
-	// "pbkdf2-sha1", "pbkdf2-sha256", "pbkdf2-sha512", "hkdf-sha256".
+	// "pbkdf2-sha1", "pbkdf2-sha256", "pbkdf2-sha512", "hkdf-sha256"; "openssl-md5",
+	// "openssl-sha256": OpenSSL's EVP_BytesToKey, one round, which gives the iv of CBC
+	// and CTR, too; CryptoJS and openssl enc before 1.1.0 have MD5.
 	Derive string
 	// Salt of scrypt, PBKDF2 and HKDF, as UTF-8; empty: of scrypt and PBKDF2 "salt".
 	// Not used for values that have their own.
@@ -36,7 +40,8 @@ type NodeAESOptions struct {
 	// between they are one blob, as "salt+iv+tag+ct". Or it is "json": an object of
 	// them. Parts that it does not name come from Value.With, by the same names, so
 	// "ct" is the layout of separate columns; without a tag there, it is the
-	// ciphertext's end.
+	// ciphertext's end. "salted" is that of openssl enc and CryptoJS: "Salted__", a
+	// salt of 8 bytes and the ciphertext; it and "ct" are those that derive openssl has.
 	Layout string
 	// Encoding is "hex", "base64", "base64url" or "raw" (a blob of a bytea column);
 	// empty: each value shows its own.
@@ -48,7 +53,8 @@ type NodeAESOptions struct {
 	// AAD is the additional authenticated data; {name} in it stands for With[name].
 	AAD string
 	// Prefixes are texts of which one must begin a value and is cut off: "v1:",
-	// "enc:". A value without it is plain. "" among them: values may have none.
+	// "enc:". A value without it is plain, unless it is of the layout all the same: then
+	// it is damaged. "" among them: values may have none.
 	Prefixes []string
 }
 
@@ -66,12 +72,13 @@ type NodeAESOptions struct {
 //
 // Cal.com's "encryptedKey" is aes-256-cbc, latin1, "iv:ct".
 type NodeAES struct {
-	o       NodeAESOptions
-	layout  nodeLayout
-	keySize int
-	keys    []string
-	derive  func(secret string, salt []byte) ([]byte, error)
-	derived keptKeys
+	o         NodeAESOptions
+	layout    nodeLayout
+	keySize   int
+	bothSizes bool // what is derived has the iv behind the key
+	keys      []string
+	derive    func(secret string, salt []byte) ([]byte, error)
+	derived   keptKeys
 }
 
 // NewNodeAES takes the keys, newest first; empty ones are left out.
@@ -105,6 +112,13 @@ func NewNodeAES(o NodeAESOptions, keys ...connect.Secret) (*NodeAES, error) {
 	if c.layout.has("tag") && (!c.authenticates() || c.o.Algorithm == "secretbox") {
 		return nil, &KeyError{"layout", "has a tag, which the algorithm does not have apart"}
 	}
+	c.bothSizes = strings.HasPrefix(o.Derive, "openssl-")
+	if c.bothSizes && c.authenticates() {
+		return nil, &KeyError{"algorithm", "must be one with cbc or ctr where derive is " + o.Derive}
+	}
+	if c.layout.salted != c.bothSizes && !(c.bothSizes && o.Layout == "ct") {
+		return nil, &KeyError{"layout", "must be salted where derive is openssl-md5 or openssl-sha256 (or ct, without any salt), and only there"}
+	}
 	if c.derive, err = nodeDerivation(o, c.keySize); err != nil {
 		return nil, err
 	}
@@ -130,13 +144,40 @@ func (c *NodeAES) authenticates() bool {
 // Sealed reports whether v has a configured prefix, and else whether its parts
 // are all there, of lengths that they can have; or at least the first of them,
 // followed by the separator. Blobs show little of themselves: base64 and
-// hexadecimal long enough look sealed.
+// hexadecimal long enough look sealed. A value of the layout that has another
+// prefix than the configured ones, or lacks it, counts as damaged and not as plain.
 func (c *NodeAES) Sealed(v Value) bool {
 	_, prefixed, ok := c.cut(v.Data)
-	if !ok || len(trim(v.Data)) == 0 {
+	if len(trim(v.Data)) == 0 {
 		return false
 	}
-	return prefixed || c.looksSealed(v)
+	return prefixed || ok && c.looksSealed(v) || c.strangePrefix(v)
+}
+
+var strangePrefix = regexp.MustCompile(`^\w{1,12}:`)
+
+// strangePrefix reports whether a value would be of the layout but for its prefix,
+// such as that of the next version of the app's code: v2:. Blobs show too little of
+// themselves where no prefix is configured.
+func (c *NodeAES) strangePrefix(v Value) bool {
+	rest := trim(v.Data)
+	blob := !c.layout.json && c.layout.separator == ""
+	if blob && !slices.ContainsFunc(c.o.Prefixes, strangePrefix.MatchString) {
+		return false
+	}
+	for i := range 3 { // none, one, two of them
+		if i > 0 || !blob {
+			if _, err := c.parse(rest, v.With); err == nil {
+				return true
+			}
+		}
+		end := strangePrefix.FindIndex(rest)
+		if end == nil {
+			return false
+		}
+		rest = rest[end[1]:]
+	}
+	return false
 }
 
 // cut takes the prefix off. It reports whether there was one, and false where
@@ -164,7 +205,10 @@ func (c *NodeAES) Open(v Value) ([]byte, error) {
 	if !c.Sealed(v) {
 		return nil, damaged("it has not the parts that the layout tells")
 	}
-	data, _, _ := c.cut(v.Data)
+	data, _, ok := c.cut(v.Data)
+	if !ok {
+		return nil, damaged("it has the layout, but none of the configured prefixes")
+	}
 	shapes, err := c.parse(data, v.With)
 	if err != nil {
 		return nil, err
@@ -180,6 +224,9 @@ func (c *NodeAES) Open(v Value) ([]byte, error) {
 				salt = s.salt
 			}
 			derived := c.derived.of(key, string(salt), func() ([]byte, error) { return c.derive(key, salt) })
+			if c.bothSizes {
+				derived, s.iv = derived[:c.keySize], derived[c.keySize:]
+			}
 			if plain, ok := c.open(derived, s, aad); ok {
 				return plain, nil
 			}

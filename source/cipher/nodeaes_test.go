@@ -1,6 +1,8 @@
 package cipher
 
 import (
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,7 +31,7 @@ func init() {
 		return wrong
 	}
 	formats = append(formats, format{
-		name: "node-aes", known: append(configured("node-aes", open, other), sharedCalCom(open)...),
+		name: "node-aes", known: slices.Concat(configured("node-aes", open, other), configured("openssl", open, other), sharedCalCom(open)),
 		damaged: []Value{
 			text(ivTagCT[:24] + ":"), text(ivTagCT[:40]), text(ivTagCT[:57]), text(ivTagCT + ":00"),
 			text("AAAAAAAAAAAAAAAAAAAAAA==:AAAA:AAAA"),
@@ -57,6 +59,39 @@ func sharedCalCom(open func(NodeAESOptions, []string) (*NodeAES, error)) []known
 	}}
 }
 
+// A value of the layout with another prefix than the configured one is no token.
+func TestNodeAES_TellsStrangePrefixes(t *testing.T) {
+	const blob = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	for _, c := range []struct {
+		o     NodeAESOptions
+		value string
+		want  bool
+	}{
+		{NodeAESOptions{Prefixes: []string{"v1:"}}, "v2:" + ivTagCT, true},
+		{NodeAESOptions{Prefixes: []string{"v1:"}}, "enc:v2:" + ivTagCT, true},
+		{NodeAESOptions{Prefixes: []string{"v1:"}}, ivTagCT, true},
+		{NodeAESOptions{Prefixes: []string{"v1:"}}, "ya29.plain", false},
+		{NodeAESOptions{Prefixes: []string{"v1:"}}, "12:34:56", false},
+		{NodeAESOptions{}, "v2:" + ivTagCT, true},
+		{NodeAESOptions{}, "v2:plain", false},
+		{NodeAESOptions{Layout: "iv+tag+ct", Prefixes: []string{"v1:"}}, "v2:" + blob, true},
+		{NodeAESOptions{Layout: "iv+tag+ct"}, "123456789:" + blob, false},
+		{NodeAESOptions{Layout: "iv+tag+ct", Prefixes: []string{"v1:"}}, blob, false},
+	} {
+		cipher, err := NewNodeAES(c.o, connect.NewSecret(strings.Repeat("0a", 32)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := text(c.value)
+		if got := cipher.Sealed(v); got != c.want {
+			t.Errorf("%+v: %.20q: got sealed %t, want %t", c.o, c.value, got, c.want)
+		}
+		if _, err := cipher.Open(v); !errors.Is(err, ErrFormat) {
+			t.Errorf("%+v: %.20q: got %v, want ErrFormat", c.o, c.value, err)
+		}
+	}
+}
+
 func FuzzNodeAES(f *testing.F) { fuzz(f, "node-aes") }
 
 func TestNewNodeAES_TellsWhatCannotBe(t *testing.T) {
@@ -69,7 +104,8 @@ func TestNewNodeAES_TellsWhatCannotBe(t *testing.T) {
 		{"encryption_key", NodeAESOptions{Derive: "raw"}}, {"encryption_key", NodeAESOptions{Derive: "latin1"}},
 		{"algorithm", NodeAESOptions{Algorithm: "rot13"}}, {"encoding", NodeAESOptions{Encoding: "base32"}}, {"derive", NodeAESOptions{Derive: "md5"}},
 		{"derive", NodeAESOptions{Derive: "pbkdf2-md5"}}, {"iterations", NodeAESOptions{Derive: "scrypt", Iterations: 1000}}, {"iterations", NodeAESOptions{Derive: "pbkdf2-sha256", Iterations: -1}},
-		{"layout", NodeAESOptions{Layout: "iv:tag"}}, {"layout", NodeAESOptions{Layout: "iv:iv:ct"}}, {"layout", NodeAESOptions{Layout: "ivct"}}, {"layout", NodeAESOptions{Layout: "iv:tag.ct"}},
+		{"algorithm", NodeAESOptions{Derive: "openssl-md5", Layout: "salted"}}, {"layout", NodeAESOptions{Derive: "openssl-md5", Algorithm: "aes-256-cbc"}},
+		{"layout", NodeAESOptions{Derive: "sha256", Algorithm: "aes-256-cbc", Layout: "salted"}}, {"layout", NodeAESOptions{Layout: "iv:tag"}}, {"layout", NodeAESOptions{Layout: "iv:iv:ct"}}, {"layout", NodeAESOptions{Layout: "ivct"}}, {"layout", NodeAESOptions{Layout: "iv:tag.ct"}},
 		{"layout", NodeAESOptions{Layout: "nonce:ct"}}, {"layout", NodeAESOptions{Layout: "iv:tag:ct", Algorithm: "aes-256-cbc"}}, {"layout", NodeAESOptions{Layout: "iv:tag:ct", Algorithm: "secretbox"}},
 	} {
 		_, err := NewNodeAES(c.o, connect.NewSecret(key))
@@ -77,13 +113,14 @@ func TestNewNodeAES_TellsWhatCannotBe(t *testing.T) {
 	}
 }
 
-// With a prefix configured, it alone decides.
-func TestNodeAES_LeavesValuesWithoutPrefixAlone(t *testing.T) {
+// A prefix decides even of values that are cut short, and without it only what is of
+// the layout is sealed.
+func TestNodeAES_LooksForItsPrefix(t *testing.T) {
 	c, err := NewNodeAES(NodeAESOptions{Prefixes: []string{"enc:"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for value, want := range map[string]bool{ivTagCT: false, "enc:" + ivTagCT: true, "enc:": true, "enc:cut": true, "": false} {
+	for value, want := range map[string]bool{ivTagCT: true, ivTagCT[:40]: false, "enc:" + ivTagCT: true, "enc:": true, "enc:cut": true, "": false} {
 		if got := c.Sealed(text(value)); got != want {
 			t.Errorf("%q: got Sealed %v, want %v", value, got, want)
 		}

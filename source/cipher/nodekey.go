@@ -2,7 +2,9 @@ package cipher
 
 import (
 	"cmp"
+	"crypto/aes"
 	"crypto/hkdf"
+	"crypto/md5"
 	"crypto/pbkdf2"
 	"crypto/sha1"
 	"crypto/sha256"
@@ -49,15 +51,42 @@ func nodeDerivation(o NodeAESOptions, size int) (func(secret string, salt []byte
 			return key, nil
 		}, nil
 	}
+	if newHash := opensslDigests[o.Derive]; newHash != nil {
+		return func(secret string, salt []byte) ([]byte, error) {
+			return opensslKey(newHash, []byte(secret), salt, 1, size+aes.BlockSize), nil
+		}, nil
+	}
 	digest := nodeDigests[o.Derive]
 	if digest == nil {
-		return nil, &KeyError{"derive", "must be hex, base64, raw, latin1, sha256, sha512, sha256-hex, sha256-base64, sha512-hex, scrypt, pbkdf2-sha1, pbkdf2-sha256, pbkdf2-sha512 or hkdf-sha256"}
+		return nil, &KeyError{"derive", "must be hex, base64, raw, latin1, sha256, sha512, sha256-hex, sha256-base64, sha512-hex, scrypt, pbkdf2-sha1, pbkdf2-sha256, pbkdf2-sha512, hkdf-sha256, openssl-md5 or openssl-sha256"}
 	}
 	return func(secret string, _ []byte) ([]byte, error) { return digest(secret)[:size], nil }, nil
 }
 
 func nodeKeyError(problem string, size int, remedy string) *KeyError {
 	return &KeyError{"encryption_key", problem + " of " + strconv.Itoa(size) + " bytes" + remedy}
+}
+
+var opensslDigests = map[string]func() hash.Hash{"openssl-md5": md5.New, "openssl-sha256": sha256.New}
+
+// opensslKey is OpenSSL's EVP_BytesToKey: n bytes made of the password and the salt,
+// each digest hashed so many times.
+func opensslKey(newHash func() hash.Hash, password, salt []byte, rounds, n int) []byte {
+	var made, last []byte
+	for len(made) < n {
+		h := newHash()
+		h.Write(last)
+		h.Write(password)
+		h.Write(salt)
+		last = h.Sum(nil)
+		for range rounds - 1 {
+			h.Reset()
+			h.Write(last)
+			last = h.Sum(nil)
+		}
+		made = append(made, last...)
+	}
+	return made[:n]
 }
 
 // nodeEncodings are the keys that are not derived.

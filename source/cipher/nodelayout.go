@@ -11,6 +11,7 @@ import (
 // nodeLayout is a layout of NodeAES.
 type nodeLayout struct {
 	json      bool
+	salted    bool     // "Salted__", salt, ciphertext
 	parts     []string // in their order
 	separator string   // "": they are one blob
 }
@@ -51,8 +52,10 @@ func parseNodeLayout(text string) (l nodeLayout, err error) {
 		text = "iv:tag:ct"
 	case "json":
 		return nodeLayout{json: true}, nil
+	case "salted":
+		return nodeLayout{salted: true, parts: []string{"ct"}}, nil
 	}
-	wrong := &KeyError{"layout", `must be json, or name ct and others of iv, tag and salt once, with one separator between them: "iv:tag:ct"`}
+	wrong := &KeyError{"layout", `must be json or salted, or name ct and others of iv, tag and salt once, with one separator between them: "iv:tag:ct"`}
 	for rest := text; ; {
 		name := ""
 		for n := range nodeNames {
@@ -100,6 +103,9 @@ func (c *NodeAES) looksSealed(v Value) bool {
 		fields := nodeFields(data)
 		return nodeField(fields, "iv") != nil && nodeField(fields, "ct") != nil
 	}
+	if c.layout.salted {
+		return strings.HasPrefix(string(data), saltedMark) || strings.HasPrefix(string(data), n8nClassic)
+	}
 	if !c.layout.has("iv") {
 		return v.With["iv"] != ""
 	}
@@ -138,6 +144,8 @@ func (c *NodeAES) parse(data []byte, with map[string]string) ([]nodeParts, error
 				texts[name] = text
 			}
 		}
+	case c.layout.salted:
+		return c.parseSalted(data)
 	case c.layout.separator == "" && len(c.layout.parts) > 1:
 		return c.parseBlob(data, texts)
 	case c.layout.separator == "":
@@ -164,6 +172,21 @@ func (c *NodeAES) parse(data []byte, with map[string]string) ([]nodeParts, error
 		*p.part(name) = b
 	}
 	return c.check(p)
+}
+
+const saltedMark = "Salted__"
+
+// parseSalted takes apart what openssl enc and CryptoJS write.
+func (c *NodeAES) parseSalted(data []byte) ([]nodeParts, error) {
+	blob, ok := data, true
+	if !bytes.HasPrefix(data, []byte(saltedMark)) {
+		blob, ok = c.decode(data, isHex(data) && len(data)%2 == 0)
+	}
+	blob, salted := bytes.CutPrefix(blob, []byte(saltedMark))
+	if !ok || !salted || len(blob) < 8 {
+		return nil, damaged("it is not salted as OpenSSL does it, or cut short")
+	}
+	return c.check(nodeParts{salt: blob[:8], salted: true, ct: blob[8:]})
 }
 
 // parseBlob takes apart what has no separators, with parts from beside it.
@@ -246,6 +269,7 @@ func (c *NodeAES) slice(blob []byte, lengths map[string]int) (p nodeParts, ok bo
 // check looks at the parts' lengths.
 func (c *NodeAES) check(p nodeParts) ([]nodeParts, error) {
 	switch n := len(p.iv); {
+	case c.bothSizes: // it has none
 	case n == 0:
 		return nil, damaged("its iv is missing")
 	case c.o.NonceLength != 0 && n != c.o.NonceLength:

@@ -26,12 +26,12 @@ var nodeAES = &Store{
 	Params: ownAES.params(append([]Param{
 		{Name: "algorithm", Default: "aes-256-gcm", Doc: "how tokens are encrypted; none: all are plain", Choices: []string{"none", "aes-256-gcm", "aes-192-gcm", "aes-128-gcm",
 			"aes-256-cbc", "aes-192-cbc", "aes-128-cbc", "aes-256-ctr", "aes-192-ctr", "aes-128-ctr", "chacha20-poly1305", "secretbox"}},
-		{Name: "derive", Doc: "how the key is made of encryption_key; empty: it is the key, in hexadecimal, base64 or as it is", Choices: []string{"hex", "base64", "raw", "latin1",
-			"sha256", "sha512", "sha256-hex", "sha256-base64", "sha512-hex", "scrypt", "pbkdf2-sha1", "pbkdf2-sha256", "pbkdf2-sha512", "hkdf-sha256"}},
+		{Name: "derive", Doc: "how the key is made of encryption_key; empty: it is the key, in hexadecimal, base64 or as it is; openssl-md5: as CryptoJS.AES and openssl enc do with a passphrase (U2FsdGVkX1...), newer openssl: openssl-sha256", Choices: []string{"hex", "base64", "raw", "latin1",
+			"sha256", "sha512", "sha256-hex", "sha256-base64", "sha512-hex", "scrypt", "pbkdf2-sha1", "pbkdf2-sha256", "pbkdf2-sha512", "hkdf-sha256", "openssl-md5", "openssl-sha256"}},
 		{Name: "salt", Doc: "the salt of scrypt, pbkdf2 and hkdf, where values have none of their own; empty: salt (of hkdf none)"},
 		{Name: "info", Doc: "the info of hkdf"},
 		{Name: "iterations", Doc: "of pbkdf2, empty: 100000; of scrypt its N, empty: 16384"},
-		{Name: "layout", Default: "iv:tag:ct", Doc: "iv, tag, ct and salt in their order with the separator between, such as iv.ct.tag; with + as one blob, such as iv+tag+ct; json: an object of them; ct: iv and tag have columns"},
+		{Name: "layout", Default: "iv:tag:ct", Doc: "iv, tag, ct and salt in their order with the separator between, such as iv.ct.tag; with + as one blob, such as iv+tag+ct; json: an object of them; ct: iv and tag have columns; salted: as OpenSSL and CryptoJS, with derive openssl-..."},
 		{Name: "encoding", Doc: "of the parts; empty: each value shows its own", Choices: []string{"hex", "base64", "base64url", "raw"}},
 		{Name: "nonce_length", Doc: "bytes of the iv; empty: found out"},
 		{Name: "salt_length", Doc: "bytes of a value's own salt; empty: found out"},
@@ -74,11 +74,17 @@ func settleNodeAES(_ *Catalogue, t *Table, p, given Params) (string, bool) {
 			return "", false
 		}
 	}
-	algorithm := given["algorithm"]
+	algorithm, openssl := given["algorithm"], strings.HasPrefix(given["derive"], "openssl-")
+	if openssl && algorithm == "" {
+		algorithm = "aes-256-cbc"
+		p["algorithm"] = algorithm
+	}
 	isJSON := func(column string) bool { return strings.HasPrefix(t.Type(column), "json") }
 	switch {
 	case given["layout"] != "":
 		p["layout"] = given["layout"]
+	case openssl:
+		p["layout"] = "salted"
 	case p["access_token_iv"]+p["response_iv"] != "":
 		p["layout"] = "ct"
 	case isJSON(p["access_token"]) || p["access_token"] == "" && isJSON(p["response"]):
@@ -154,6 +160,9 @@ func nodeAADSQL(p Params) (columns []string) {
 
 func openNodeAES(_ context.Context, _ *DB, p Params, keys Keys) (source.Opener, error) {
 	if p["algorithm"] == "none" {
+		if keysGiven(keys) {
+			return nil, paramError("algorithm", "is none, so that the keys in source.decrypt would never be used: say how tokens are encrypted, or remove the keys")
+		}
 		return newTableOpener(p, nil, sameCipher(nil))
 	}
 	c, err := newNodeAES(p, keys)

@@ -18,7 +18,7 @@ const (
 )
 
 func init() {
-	fixtures = append(fixtures, nodeIntegrations(), nodeColumns(), nodeJSON(), nodeAAD(), nodeResponse(), nodeBytes(), nodePlain(), nodeLifetimes(), nodeCamel(), nodeNoID())
+	fixtures = append(fixtures, nodeIntegrations(), nodeColumns(), nodeJSON(), nodeAAD(), nodeResponse(), nodeBytes(), nodePlain(), nodeLifetimes(), nodeCamel(), nodeNoID(), nodeOpenSSL())
 }
 
 // nodeIntegrations is a table with an enum of providers, most columns, and rows of
@@ -195,6 +195,17 @@ func nodeNoID() fixture {
 		want: map[string]string{"u%2F1/google": `{"provider":"google","accessToken":"t1","expiresAt":1893456000000,"subject":"u/1"}`, "u/github": `{"provider":"github","accessToken":"t2","expiresAt":1893456000000,"subject":{"type":"app"}}`}}
 }
 
+// nodeOpenSSL has what CryptoJS.AES.encrypt makes with a passphrase.
+func nodeOpenSSL() fixture {
+	return fixture{store: "node-aes", name: "CryptoJS", given: Params{"table": "tokens", "derive": "openssl-md5"}, variant: "aes-256-cbc as salted, table public.tokens",
+		keys: Keys{"encryption_key": secret("a secret — of words")}, wrong: Keys{"encryption_key": secret("another secret of words")}, decrypted: 2,
+		sql: []string{
+			`CREATE TABLE tokens (id serial PRIMARY KEY, user_id integer, provider text, access_token text, refresh_token text, expires_at timestamptz)`,
+			`INSERT INTO tokens VALUES (` + quoted(1, 5, "google", sealedValue("openssl", "md5"), sealedValue("openssl", "md5, 64 KiB"), "2030-01-01Z") + `), (` + quoted(2, 5, "google", sealedValue("openssl", "md5")[:24], nil, "2030-01-01Z") + `)`,
+		},
+		want: map[string]string{"1": `{"provider":"google","accessToken":"ya29.openssl-é✓","refreshToken":"` + longToken + `","expiresAt":1893456000000,"subject":"5"}`, "2": "decrypt_failed"}}
+}
+
 // nodeLayout is the layout that is found where the table tells nothing.
 func nodeLayout(given Params) string {
 	p := Params{}
@@ -257,6 +268,7 @@ func TestNodeAES_RefusesWrongParameters(t *testing.T) {
 		keys  Keys
 	}{
 		"source.params.layout":                                 {Params{"layout": "iv;iv"}, nil},
+		"source.params.algorithm: is none":                     {Params{"algorithm": "none"}, Keys{"encryption_key": secret(nodeHex)}},
 		"source.params.iterations":                             {Params{"derive": "scrypt", "iterations": "1000"}, nil},
 		"source.params.nonce_length":                           {Params{"nonce_length": "twelve"}, nil},
 		"source.decrypt.encryption_key":                        {Params{"derive": "hex"}, Keys{"encryption_key": secret("nonsense")}},

@@ -53,6 +53,9 @@ var rails = &Store{
 		case railsAttrEncrypted:
 			return openAttrEncrypted(p, keys)
 		case railsPlain:
+			if keysGiven(keys) {
+				return nil, paramError("flavour", "is plain, so that the keys in source.decrypt would never be used: say what encrypts, or remove the keys")
+			}
 			return newTableOpener(p, nil, sameCipher(nil))
 		}
 		c, err := newActiveRecord(keys)

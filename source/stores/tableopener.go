@@ -89,11 +89,15 @@ func (p Param) of(words string) Param {
 // errLooksPlain: the store's cipher is in use, and the value is not one of its.
 var errLooksPlain = errors.New("it does not look encrypted as the store has it; if it is a plain token, set source.params.plain: allowed")
 
+// keysGiven reports whether any key is.
+func keysGiven(keys Keys) bool {
+	return slices.ContainsFunc(slices.Collect(maps.Values(keys)), func(k connect.Secret) bool { return !k.Empty() })
+}
+
 // guardedCipher is sameCipher for values that may be wrapped, and are plain only
 // as p allows it; see plainParam and plainWithoutKeys.
 func guardedCipher(c cipher.Cipher, p Params, keys Keys) func(name, inTable string) (sealedColumn, error) {
-	given := slices.ContainsFunc(slices.Collect(maps.Values(keys)), func(k connect.Secret) bool { return !k.Empty() })
-	guarded := p["plain"] == "refused" || p["plain"] == "" && given
+	guarded := p["plain"] == "refused" || p["plain"] == "" && keysGiven(keys)
 	return func(string, string) (sealedColumn, error) {
 		return sealedColumn{cipher: cipher.Unwrap(c), guarded: guarded}, nil
 	}
