@@ -67,7 +67,7 @@ func betterAuthVersioned(in source.Values) bool {
 func betterAuthBare(in source.Values) bool {
 	var format cipher.BetterAuth
 	for _, column := range []string{"access_token", "refresh_token"} {
-		if !strings.HasPrefix(in[column], "$ba$") && format.Sealed(cipher.Value{Data: []byte(in[column])}) {
+		if !strings.HasPrefix(in[column], "$ba$") && format.Sealed(cipher.Value{Data: []byte(in[column]), With: in}) {
 			return true
 		}
 	}

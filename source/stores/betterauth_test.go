@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"tokenmigrate/source"
 )
 
 // betterAuthSchema is one adapter's table.
@@ -201,5 +203,22 @@ func TestBetterAuth_RefusesUnreadableSecrets(t *testing.T) {
 	_, err := betterAuth.Prepare(t.Context(), newDatabase(t, s.create()), nil, Keys{"secrets": secret("no-version-at-all")})
 	if err == nil || !strings.Contains(err.Error(), "source.decrypt.secrets") || strings.Contains(err.Error(), "no-version") {
 		t.Errorf("got %v, want an error about source.decrypt.secrets", err)
+	}
+}
+
+// A hexadecimal refresh token beside a plain access token calls for no key, and is
+// carried over without one.
+func TestBetterAuth_TakesPlainHexadecimal(t *testing.T) {
+	row := source.Values{"access_token": "ya29.plain", "refresh_token": strings.Repeat("0a", 200)}
+	secret, _ := betterAuth.Key("secret")
+	if secret.Needed(row) {
+		t.Error("the row calls for a secret")
+	}
+	o, err := betterAuth.Opener(t.Context(), nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if opened, err := o.Open(row); err != nil || opened.Plain != 2 {
+		t.Errorf("got %d plain values, %v, want 2", opened.Plain, err)
 	}
 }

@@ -32,6 +32,7 @@ func TestStore_RefusesWhatMayBeCiphertext(t *testing.T) {
 		{laravel, nil, Keys{"app_key": secret(laravelKey)}, "ya29.plain", ""},
 		{laravel, nil, Keys{"app_key": secret("")}, "ya29.plain", "ya29.plain"},
 		{laravel, Params{"plain": "refused"}, nil, "ya29.plain", ""},
+		{pgcrypto, nil, Keys{"encryption_key": secret("pass-Zt41x")}, "ya29.plain", ""},
 		{rails, nil, railsKeys, "eyJfcmFpbHMiOnsibWVzc2FnZSI6IkJBaEoiLCJleHAiOm51bGx9fQ==--8d2a", ""},
 		{rails, nil, nil, "gho_plain", "gho_plain"},
 	} {

@@ -9,7 +9,7 @@ func init() {
 	pgp := func(name string) string { return `\x` + sealedValue("pgcrypto-15", name) }
 	raw := func(name string) string { return `\x` + sealedValue("pgcrypto-raw", name) }
 	fixtures = append(fixtures,
-		fixture{store: "pgcrypto", name: "pgp_sym_encrypt", given: Params{"table": "grants"}, variant: "table public.grants",
+		fixture{store: "pgcrypto", name: "pgp_sym_encrypt", given: Params{"table": "grants", "plain": "allowed"}, variant: "table public.grants",
 			keys:  Keys{"encryption_key": secret("pass-Zt41x é"), "old_keys": secret("pass-Zt41x")},
 			wrong: Keys{"encryption_key": secret("another passphrase")}, decrypted: 5, plain: 1,
 			sql: []string{
