@@ -98,6 +98,8 @@ type checkup struct {
 	stored     string          // the tables with the store's tokens; "" while they are not known
 	client     *connect.Client // nil where the destination cannot be used
 	connectors []string        // of the sample, where the configuration names none
+
+	ownConnectors bool // nearly every row of the sample names a connector of its own
 }
 
 func (a *app) newCheckup(cmd *cobra.Command, asJSON bool) (*checkup, error) {
@@ -152,7 +154,7 @@ func (c *checkup) configuration() {
 		}
 	}
 	for _, p := range c.cfg.Warnings {
-		if !strings.HasPrefix(p.Key, "destination.connector") {
+		if !strings.Contains(p.Text, "default team decides") { // of which team tells
 			text, remedy := splitRemedy(p.String())
 			c.warn("configuration", remedy, "%s", text)
 		}

@@ -137,13 +137,17 @@ func (c *checkup) askFor(ctx context.Context, connectors []string) {
 			c.fail("credential", "give a credential that is valid, and of the team, in destination.token", "%v", said)
 			return
 		}
-		if !accepted && (err == nil || said.Status == http.StatusNotFound || said.Status == http.StatusGone) {
+		if !accepted && (err == nil || missing(said) && said.Code != "") {
 			accepted = true
 			c.ok("credential", "the endpoint accepts the credential")
 		}
 		if err == nil {
 			c.ok("connector", "connector %s is known%s", name, described(known, name))
 			continue
+		}
+		if missing(said) && said.Code == "" { // any server knows no such page
+			c.fail("connector", notTheAPI, "%s: what answers is not the API: %v", name, said)
+			return
 		}
 		forbidden = forbidden || said.Status == http.StatusForbidden
 		c.refused(name, said)
@@ -153,6 +157,13 @@ func (c *checkup) askFor(ctx context.Context, connectors []string) {
 		c.warn("credential", "see that the credential is valid and of the team, then try `tokenmigrate run --limit 1`", "it cannot be told whether the endpoint accepts the credential: it answers 403")
 	}
 }
+
+// missing reports that there is no such connector, or no longer.
+func missing(said *connect.StatusError) bool {
+	return said.Status == http.StatusNotFound || said.Status == http.StatusGone
+}
+
+const notTheAPI = "see whether destination.url is the API's, https://api.vercel.com"
 
 // described tells what else a connector is called.
 func described(k connect.Connector, name string) string {
@@ -171,7 +182,7 @@ func described(k connect.Connector, name string) string {
 func (c *checkup) noAnswer(name string, err error) {
 	var lost *connect.LostError
 	if errors.As(err, &lost) && strings.Contains(lost.What, "no JSON object") {
-		c.fail("connector", "see whether destination.url is the API's, https://api.vercel.com", "%s: what answers is not the API: %v", name, err)
+		c.fail("connector", notTheAPI, "%s: what answers is not the API: %v", name, err)
 		return
 	}
 	c.unreachable("connector", err)
@@ -185,7 +196,7 @@ func (c *checkup) refused(name string, said *connect.StatusError) {
 	case s == http.StatusForbidden:
 		c.warn("connector", maybe+"see that the credential's account may use the connector, then try `tokenmigrate run --limit 1`", "%s: the credential may not read it: %v", name, said)
 	case s == http.StatusNotFound:
-		c.warn("connector", maybe+"see the connector's name and team, then try `tokenmigrate run --limit 1`", "%s is not found: %v", name, said)
+		c.warn("connector", maybe+"correct the connector's name or the team; if both are right, go on: a run that is told the same stops calling this connector, keeps its tokens pending and goes on with the others", "%s is not found: %v", name, said)
 	case s == http.StatusGone:
 		c.fail("connector", "name another connector in destination", "%s is gone: %v", name, said)
 	case s == http.StatusBadRequest || s >= 300 && s < 400:

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/rs/zerolog"
 
+	"tokenmigrate/migrate"
 	"tokenmigrate/source"
 )
 
@@ -17,6 +20,9 @@ const (
 	sampleRows  = 1000 // rows that are mapped
 	sampleShown = 5    // of them, at least as far as there are some
 	sampleMost  = 10   // and at most, so that each outcome is shown once
+
+	connectorsOfRows  = 10 // that rows name themselves and the endpoint is asked for
+	ownConnectorsFrom = 10 // rows, of which it tells something that each names another
 )
 
 // source looks at the source's database, and at everything that is read there.
@@ -121,7 +127,7 @@ func (c *checkup) keys(ctx context.Context, r *source.Reader, from *reading) {
 		c.failure("sample", "source", sampled)
 		return
 	}
-	c.sample(rows)
+	c.sample(ctx, rows)
 }
 
 // looks warns of keys that should not be stored and printed.
@@ -164,94 +170,162 @@ func (c *checkup) decryption(ctx context.Context, r *source.Reader, from *readin
 	}
 }
 
-// sample tells what becomes of the first rows.
-func (c *checkup) sample(rows []source.Row) {
+// sample tells what becomes of the first rows, in a run that begins with them.
+func (c *checkup) sample(ctx context.Context, rows []source.Row) {
 	if len(rows) == 0 {
 		c.warn("sample", "see whether query, where and source.params choose the right rows, and whether the role sees them", "the source has no rows")
 		return
 	}
-	reasons, invalid := map[source.Reason]int{}, 0
-	for i := range rows {
-		reasons[rows[i].Reason]++
-		if rows[i].Reason.Outcome() == "invalid" {
-			invalid++
-		}
+	bytes := c.cfg.Send.ChunkBytes
+	if c.broken("send") {
+		bytes = math.MaxInt
 	}
-	text := fmt.Sprintf("of the first %s by key %d can be sent", plural(int64(len(rows)), "row"), reasons[""])
+	endings, err := migrate.Preview(ctx, migrate.Options{Policy: policyOf(c.cfg), ChunkBytes: bytes}, rows)
+	if err != nil {
+		c.failure("sample", "source", err)
+		return
+	}
+	counts, outcomes := map[migrate.Ending]int{}, map[string]int{}
+	for _, e := range endings {
+		counts[e]++
+		outcomes[e.Outcome]++
+	}
+	text := fmt.Sprintf("of the first %s by key %d can be sent", plural(int64(len(rows)), "row"), outcomes[""])
 	var advice []string
-	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
-		if reason == "" {
+	for _, e := range slices.SortedFunc(maps.Keys(counts), func(a, b migrate.Ending) int { return strings.Compare(a.Reason, b.Reason) }) {
+		if e.Outcome == "" {
 			continue
 		}
-		text += fmt.Sprintf(", %d %s %s", reasons[reason], reason.Outcome(), reason)
-		if words := sampleAdvice[reason]; words != "" {
+		text += fmt.Sprintf(", %d %s %s", counts[e], e.Outcome, e.Reason)
+		if words := sampleAdvice[e.Reason]; words != "" {
 			advice = append(advice, words)
 		}
 	}
 	remedy := strings.Join(advice, "; ")
-	switch {
-	case invalid == len(rows):
+	switch invalid := outcomes["invalid"]; {
+	case invalid > 0 && outcomes[""] == 0: // what is not invalid is left out: nothing would be sent
 		c.fail("sample", remedy, "%s", text)
-	case invalid > 0:
+	case invalid > 0, outcomes[""] == 0:
 		c.warn("sample", remedy, "%s", text)
 	default:
 		c.ok("sample", "%s", text)
 	}
-	c.showRows(rows)
 	c.sampleConnectors(rows)
+	c.showRows(rows, endings)
 }
 
-// sampleAdvice says what mends rows that are invalid.
-var sampleAdvice = map[source.Reason]string{
-	source.ReasonMissingAccessToken: "missing_access_token: leave these rows out with where, or correct the query",
-	source.ReasonMissingSubject:     "missing_subject: give subject_id a value in every row",
-	source.ReasonMissingExpiry:      "missing_expiry: say in source.missing_expiry how long such tokens last",
-	source.ReasonInvalidExpiry:      "invalid_expiry: cast expires_at in the query",
-	source.ReasonInvalidEnvironment: "invalid_environment: correct the column environment",
-	source.ReasonUnknownProvider:    "unknown_provider: name the provider in destination.connectors, if only as skip",
-	source.ReasonInvalidField:       "invalid_field: see the rows below",
-	source.ReasonDecryptFailed:      "decrypt_failed: give the right keys in source.decrypt",
+// sampleAdvice says what mends rows that would not be sent, by their reason.
+var sampleAdvice = map[string]string{
+	string(source.ReasonMissingAccessToken): "missing_access_token: leave these rows out with where, or correct the query",
+	string(source.ReasonMissingSubject):     "missing_subject: give subject_id a value in every row",
+	string(source.ReasonMissingExpiry):      "missing_expiry: say in source.missing_expiry how long such tokens last",
+	string(source.ReasonInvalidExpiry):      "invalid_expiry: cast expires_at in the query",
+	string(source.ReasonInvalidEnvironment): "invalid_environment: correct the column environment",
+	string(source.ReasonUnknownProvider):    "unknown_provider: name the provider in destination.connectors, if only as skip",
+	string(source.ReasonInvalidField):       "invalid_field: see the rows below",
+	string(source.ReasonDecryptFailed):      "decrypt_failed: give the right keys in source.decrypt",
+	"expired":                               "expired: policy.expired: send sends such tokens all the same",
+	"too_large":                             "too_large: see whether access_token is what is meant, or raise send.chunk_bytes",
+	"duplicate":                             "duplicate: choose the newest row of each subject in the query, or see policy.duplicates",
 }
 
-// showRows shows some rows, masked: the first ones, and the first of each outcome
-// and connector.
-func (c *checkup) showRows(rows []source.Row) {
+// showRows shows some rows, masked: the first ones, and the first of each ending
+// and connector. A connector that may be a token is not shown.
+func (c *checkup) showRows(rows []source.Row, endings []migrate.Ending) {
 	type kind struct {
-		reason    source.Reason
+		reason    string
 		connector string
 	}
 	seen, shown := map[kind]bool{}, 0
 	for i := range rows {
-		row := &rows[i]
-		k := kind{row.Reason, row.Connector}
+		row := rows[i]
+		if !c.mayTell(row.Connector) {
+			row.Connector = ""
+		}
+		k := kind{endings[i].Reason, row.Connector}
 		if shown == sampleMost || seen[k] && i >= sampleShown {
 			continue
 		}
 		seen[k] = true
 		shown++
-		if row.Reason.Outcome() == "invalid" {
-			c.warn("row", "", "%s", row.Mask())
+		text := row.Mask()
+		if row.Reason == "" && endings[i].Outcome != "" {
+			text += "; " + endings[i].Outcome + " " + endings[i].Reason
+		}
+		if endings[i].Outcome == "invalid" {
+			c.warn("row", "", "%s", text)
 		} else {
-			c.ok("row", "%s", row.Mask())
+			c.ok("row", "%s", text)
 		}
 	}
 }
 
-// sampleConnectors keeps the connectors that rows name themselves, to ask the
-// endpoint for. A token that a wrong query has put there must not leave.
-func (c *checkup) sampleConnectors(rows []source.Row) {
-	wrong := 0
-	for i := range rows {
-		row := &rows[i]
-		switch name := row.Connector; {
-		case row.Reason != "" || slices.Contains(c.connectors, name):
-		case row.Resembles(name):
-			wrong++
-		default:
-			c.connectors = append(c.connectors, name)
+// connectorShape is how connectors are called: by their id, or by their uid.
+var connectorShape = regexp.MustCompile(`^(scl_[A-Za-z0-9]{1,64}|[a-z0-9][a-z0-9._-]{0,62}/[a-z0-9][a-z0-9._-]{0,62})$`)
+
+// configured reports whether the configuration names a connector.
+func (c *checkup) configured(name string) bool {
+	d := &c.cfg.Destination
+	if name == d.Connector {
+		return true
+	}
+	for _, known := range d.Connectors {
+		if name == known {
+			return true
 		}
 	}
-	if wrong > 0 {
-		c.fail("connector_column", "correct the column connector in the query", "in %s the column connector holds a part of the row's own token", plural(int64(wrong), "row"))
+	return false
+}
+
+// mayTell reports whether a row's connector may be shown: one that the
+// configuration names, or that is called as connectors are in a column that does
+// not differ from row to row.
+func (c *checkup) mayTell(name string) bool {
+	return c.configured(name) || !c.ownConnectors && connectorShape.MatchString(name)
+}
+
+// sampleConnectors keeps the connectors that rows name themselves, to ask the
+// endpoint for. A token that a wrong query has put there must not leave, be it of
+// a column that the query reads or of another.
+func (c *checkup) sampleConnectors(rows []source.Row) {
+	wrong, strange, total := 0, 0, 0
+	named := map[string]bool{}
+	var names []string // those to ask for, as they come
+	for i := range rows {
+		row := &rows[i]
+		name := row.Connector
+		if row.Reason != "" || c.configured(name) {
+			continue
+		}
+		total++
+		switch {
+		case row.Resembles(name):
+			wrong++
+		case !connectorShape.MatchString(name):
+			strange++
+		case !named[name]:
+			names = append(names, name)
+		}
+		named[name] = true
 	}
+	const remedy = "correct the column connector in the query"
+	c.ownConnectors = total >= ownConnectorsFrom && len(named)*10 >= total*9
+	switch {
+	case wrong > 0:
+		c.fail("connector_column", remedy, "in %s the column connector holds a part of the row's own token", plural(int64(wrong), "row"))
+	case c.ownConnectors && strange > 0:
+		c.fail("connector_column", remedy, "nearly every row names a connector of its own, %d in %d rows, and %d are called as no connector is (scl_..., or service/name)", len(named), total, strange)
+	case strange > 0:
+		c.warn("connector_column", remedy+" if it holds anything else", "in %s the column connector holds what no connector is called (scl_..., or service/name); the endpoint is not asked for these", plural(int64(strange), "row"))
+	case c.ownConnectors:
+		c.warn("connector_column", remedy+" if that is not meant", "nearly every row names a connector of its own, %d in %d rows; the endpoint is not asked for them", len(named), total)
+	}
+	if c.ownConnectors {
+		return
+	}
+	if len(names) > connectorsOfRows {
+		c.warn("connector_column", "", "rows name %d connectors; the endpoint is asked for the first %d", len(names), connectorsOfRows)
+		names = names[:connectorsOfRows]
+	}
+	c.connectors = names
 }

@@ -319,11 +319,25 @@ func TestCheck_TellsWhatIsWrong(t *testing.T) {
 		{name: "a connector that may not be read", o: sandbox.Options{Forbidden: []string{"slack/acme"}},
 			want: []wants{{Group: groupEndpoint, Name: "connector", Status: statusWarning, Text: "the credential may not read it: the endpoint answered 403", Remedy: "another privilege"}, {Group: groupEndpoint, Name: "credential", Status: statusWarning, Text: "403"}}},
 		{name: "a connector that is not found", o: sandbox.Options{Connectors: []string{"slack/other"}},
-			want: []wants{{Group: groupEndpoint, Name: "connector", Status: statusWarning, Text: "404", Remedy: "another privilege"}, {Group: groupEndpoint, Name: "credential", Status: statusOK}}},
+			want: []wants{{Group: groupEndpoint, Name: "connector", Status: statusWarning, Text: "404", Remedy: "stops calling this connector"}, {Group: groupEndpoint, Name: "credential", Status: statusOK}}},
 		{name: "a connector that is gone", o: sandbox.Options{Gone: []string{"slack/acme"}}, code: 78,
 			want: []wants{{Group: groupEndpoint, Name: "connector", Status: statusFailed, Text: "gone"}}},
 		{name: "no team", conf: []string{"destination.team_id", ""},
 			want: []wants{{Group: groupEndpoint, Name: "team", Status: statusWarning, Remedy: "destination.team_id"}}},
+		{name: "rows that are mapped and not sent", conf: []string{"send.chunk_bytes", "4096"}, spoil: func(r *rig) {
+			r.exec(`UPDATE accounts SET subject = 'one' WHERE id <= 3`)
+			r.exec(`UPDATE accounts SET expires = now() - interval '1 day', refresh = NULL WHERE id = 4`)
+			r.exec(`UPDATE accounts SET access = repeat('x', 5000) WHERE id = 5`)
+		}, want: []wants{{Group: groupSample, Name: "sample", Status: statusWarning, Text: "16 can be sent, 2 invalid duplicate, 1 skipped expired, 1 invalid too_large", Remedy: "policy.duplicates"},
+			{Group: groupSample, Name: "row", Status: statusWarning, Text: "invalid duplicate"}, {Group: groupSample, Name: "row", Status: statusOK, Text: "skipped expired"}}},
+		{name: "nothing but expired rows", spoil: func(r *rig) { r.exec(`UPDATE accounts SET expires = now() - interval '1 day', refresh = NULL`) },
+			want: []wants{{Group: groupSample, Name: "sample", Status: statusWarning, Text: "0 can be sent, 20 skipped expired", Remedy: "policy.expired"}}},
+		{name: "what no connector is called", conf: append(query("connector,", "CASE WHEN id < 3 THEN 'Token+4711' ELSE 'slack/one' END AS connector,"), "destination.connector", ""),
+			want: []wants{{Group: groupSample, Name: "connector_column", Status: statusWarning, Text: "in 2 rows"}, {Group: groupEndpoint, Name: "connector", Status: statusOK, Text: "slack/one"}}},
+		{name: "a connector of each row's own", conf: append(query("connector,", "'slack/tenant-' || id AS connector,"), "destination.connector", ""),
+			want: []wants{{Group: groupSample, Name: "connector_column", Status: statusWarning, Text: "20 in 20 rows", Remedy: "column connector"}}},
+		{name: "a dozen connectors of the rows", conf: append(query("connector,", "'slack/tenant-' || id % 12 AS connector,"), "destination.connector", ""),
+			want: []wants{{Group: groupSample, Name: "connector_column", Status: statusWarning, Text: "rows name 12 connectors; the endpoint is asked for the first 10"}}},
 		{name: "connectors of the rows", conf: append(query("connector,", "CASE WHEN id < 3 THEN 'scl_one' ELSE 'scl_two' END AS connector,"), "destination.connector", "", "destination.team_id", ""),
 			want: []wants{{Group: groupEndpoint, Name: "connector", Status: statusOK, Text: "scl_one"}, {Group: groupEndpoint, Name: "connector", Status: statusOK, Text: "scl_two"}, {Group: groupEndpoint, Name: "team", Status: statusOK}}},
 	}
@@ -363,6 +377,8 @@ func TestCheck_TellsWhatTheEndpointSays(t *testing.T) {
 		want   wants
 	}{
 		{"a web page", 200, "<!doctype html><title>Welcome</title>", 78, wants{Status: statusFailed, Text: "no JSON object", Remedy: "https://api.vercel.com"}},
+		{"a page that is missing", 404, "<!doctype html><title>File not found</title>", 78, wants{Status: statusFailed, Text: "is not the API", Remedy: "https://api.vercel.com"}},
+		{"the API's 404", 404, `{"error":{"code":"not_found","message":"no"}}`, 0, wants{Status: statusWarning, Text: "404"}},
 		{"a redirect", 307, "", 78, wants{Status: statusFailed, Text: "307", Remedy: "destination.url"}},
 		{"a bad request", 400, `{"error":{"code":"bad_request","message":"no such team"}}`, 78, wants{Status: statusFailed, Text: "no such team", Remedy: "team_id"}},
 		{"a limit", 429, `{"error":{"code":"rate_limited"}}`, 0, wants{Status: statusWarning, Text: "429 rate_limited"}},
@@ -387,6 +403,10 @@ func TestCheck_TellsWhatTheEndpointSays(t *testing.T) {
 		got := r.with("destination.url", server.URL).checkup(c.code)
 		c.want.Group, c.want.Name = groupEndpoint, "connector"
 		got.has(t, c.want)
+		// Only of an answer of the API's own can it be told that it took the credential.
+		if told := slices.ContainsFunc(got.Checks, func(f finding) bool { return f.Name == "credential" && f.Status == statusOK }); told != (c.name == "the API's 404" || c.name == "more than is known") {
+			t.Errorf("%s: the credential is accepted: got %t\n%s", c.name, told, got.stdout)
+		}
 		server.Close()
 	}
 }
@@ -403,7 +423,7 @@ func TestCheck_TriesTheKeysOfAStore(t *testing.T) {
 	r.checkup(0).has(t, wants{Group: groupReading, Name: "store", Status: statusOK, Text: "Better Auth"},
 		wants{Group: groupKeys, Name: "decryption", Status: statusOK, Text: "3 values of the first 3 rows"})
 	r.env["BETTER_AUTH_SECRET"] = "A" + key[1:]
-	r.checkup(78).has(t, wants{Group: groupKeys, Name: "decryption", Status: statusFailed, Text: "none of the first 3 encrypted rows opens", Remedy: "right keys"})
+	r.checkup(78).has(t, wants{Group: groupKeys, Name: "decryption", Status: statusFailed, Text: "none of 3 encrypted rows opens", Remedy: "right keys"})
 }
 
 // betterAuthAnswer returns a known answer of Better Auth's cipher.
@@ -486,6 +506,25 @@ func TestCheck_KeepsSecrets(t *testing.T) {
 			secrets.search(t, "a request", call.URI)
 		}
 	})
+}
+
+// A token of a column that the query does not read is none of the row's, and does
+// not leave either.
+func TestCheck_KeepsATokenInTheConnectorColumn(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"refresh", "'x//' || refresh", "replace(refresh, 'refresh-', 'ab/cd')"} {
+		r := newRig(t, sandbox.Options{}).fill(12).with("destination.connector", "")
+		r.with("source.query", fmt.Sprintf("%q", `SELECT id AS key, `+name+` AS connector, access AS access_token, expires AS expires_at, subject AS subject_id FROM accounts`))
+		secrets := canaries{"refresh token": list[string](t, r.db, `SELECT substr(md5('r' || 3), 8)`)[0]}
+		c := r.command("check")
+		secrets.search(t, "the output", c.stdout+c.stderr)
+		if !strings.Contains(c.stdout, "nearly every row names a connector of its own") {
+			t.Errorf("%s: got\n%s", name, c.stdout)
+		}
+		if calls := r.endpoint.Audit().Calls; len(calls) > 0 && slices.ContainsFunc(calls, func(call sandbox.Call) bool { return strings.Contains(call.URI, "connectors") }) {
+			t.Errorf("%s: the endpoint was asked", name)
+		}
+	}
 }
 
 func TestCheck_NeedsAFile(t *testing.T) {

@@ -245,19 +245,24 @@ func (a *app) migrateOptions(cfg *Config, f *runFlags, src *source.Reader, table
 		ChunkTokens:       cfg.Send.ChunkTokens, ChunkBytes: cfg.Send.ChunkBytes,
 		Concurrency: cfg.Send.Concurrency, CallTimeout: cfg.Send.Timeout,
 		MaxAttempts: cfg.Send.MaxAttempts, OutageWait: cfg.Send.OutageWait,
-		Policy: migrate.Policy{
-			SendExpired:       cfg.Policy.Expired == "send",
-			SkipChanged:       cfg.Policy.Changed == "skip",
-			InDoubt:           migrate.InDoubt(cfg.Policy.InDoubt),
-			SendDuplicates:    cfg.Policy.Duplicates == "send",
-			Passes:            cfg.Policy.Passes,
-			MaxFailed:         cfg.Policy.MaxFailed.Of,
-			StopAfterFailures: float64(cfg.Policy.StopAfterFailures) / float64(100*percent),
-		},
+		Policy:     policyOf(cfg),
 		Step:       crashStep,
 		Credential: cfg.Credential, CredentialChanges: cfg.Destination.TokenFile != "",
 		Redact: cfg.Redact, ExitCode: exitCode,
 		Log: log,
+	}
+}
+
+// policyOf returns what is decided by policy.
+func policyOf(cfg *Config) migrate.Policy {
+	return migrate.Policy{
+		SendExpired:       cfg.Policy.Expired == "send",
+		SkipChanged:       cfg.Policy.Changed == "skip",
+		InDoubt:           migrate.InDoubt(cfg.Policy.InDoubt),
+		SendDuplicates:    cfg.Policy.Duplicates == "send",
+		Passes:            cfg.Policy.Passes,
+		MaxFailed:         cfg.Policy.MaxFailed.Of,
+		StopAfterFailures: float64(cfg.Policy.StopAfterFailures) / float64(100*percent),
 	}
 }
 

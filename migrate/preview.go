@@ -1,0 +1,39 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tokenmigrate/checkpoint"
+	"tokenmigrate/source"
+)
+
+// Ending is how a row ends before any call: an outcome and its reason. The zero
+// Ending is that of a row that would be sent.
+type Ending struct{ Outcome, Reason string }
+
+// Preview tells what a first run would make of these rows, read in this order and
+// no others: it knows of no checkpoint. Of o it looks at Policy and ChunkBytes
+// alone.
+func Preview(ctx context.Context, o Options, rows []source.Row) ([]Ending, error) {
+	j := &judge{policy: o.Policy, maxBytes: o.ChunkBytes, known: blank{}, now: time.Now, hash: newHasher(nil, ""), claims: claimMap{}}
+	rulings, err := j.rows(ctx, rows)
+	if err != nil {
+		return nil, fmt.Errorf("judge a sample: %w", err)
+	}
+	endings := make([]Ending, len(rulings))
+	for i, r := range rulings {
+		if r.ended.outcome != pending {
+			endings[i] = Ending{string(r.ended.outcome), r.ended.reason}
+		}
+	}
+	return endings, nil
+}
+
+// blank is a checkpoint that knows nothing, so that no owner is ever read again.
+type blank struct{}
+
+func (blank) Lookup(context.Context, int64, []string, []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash][]string, error) {
+	return nil, nil, nil
+}
