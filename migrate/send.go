@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -354,7 +355,7 @@ func (p *pass) inDoubt(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 func (p *pass) unanswered(v verdict, down bool) error {
 	p.log.Warn().Str("answer", v.status).Str("said", v.words).Msg("a call was not answered")
 	if down {
-		return fmt.Errorf("%w: no call was answered for %s; the last one: %s", ErrUnavailable, p.o.OutageWait, v.words)
+		return fmt.Errorf("%w: no call was answered for %s; the last one: %s; see destination.url, and whether this machine reaches it (network, proxy), then run again", ErrUnavailable, p.o.OutageWait, strings.TrimRight(v.words, "."))
 	}
 	return nil
 }
@@ -393,7 +394,7 @@ func (p *pass) tooMuchRefused(connector string) error {
 // call was refused with.
 func (p *pass) awaitCredential(ctx context.Context, used connect.Secret, words string) error {
 	if !p.o.CredentialChanges {
-		return fmt.Errorf("%w the credential: %s; give destination.token a credential that may import", ErrRefused, words)
+		return fmt.Errorf("%w the credential: %s; give destination.token a credential that may import", ErrRefused, strings.TrimRight(words, "."))
 	}
 	defer p.wait.waiting("credential")()
 	p.log.Warn().Str("said", words).Stringer("limit", credentialWait).Msg("the credential is refused; waiting for another one in its file")

@@ -86,7 +86,7 @@ func acquire(ctx context.Context, store leases, migration int64, o *Options) (*t
 		}
 		if !told {
 			o.Log.Warn().Str("waiting", "lease").Str("holder", held.Holder).Stringer("limit", heldWait).
-				Msg("another worker holds this shard; waiting for its lease to lapse")
+				Msg("another worker holds this shard; waiting for it to end. See `status` for what it does, or stop this one")
 			told = true
 		}
 		if err := sleep(ctx, min(max(held.Expires, 100*time.Millisecond), 2*time.Second)); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 )
@@ -13,6 +14,9 @@ func TestRun_TellsWordsItDoesNotExpect(t *testing.T) {
 	for line, want := range map[string]string{
 		"rnu":                                `tokenmigrate has no command "rnu"; did you mean run?`,
 		"dryrun":                             `tokenmigrate has no command "dryrun"; did you mean dry-run?`,
+		"dryrun -c h.yaml":                   `tokenmigrate has no command "dryrun"; did you mean dry-run?`,
+		"run -c x --limit 0":                 `--limit 0: it must be at least 1; leave it out for no limit`,
+		"run -c x --limit ten":               `--limit: "ten" is not a whole number`,
 		"zzzzzzzz":                           `tokenmigrate has no command "zzzzzzzz"; known: check`,
 		"checkpoint dll":                     `tokenmigrate checkpoint has no command "dll"; did you mean ddl?`,
 		"run acme.yaml":                      `tokenmigrate run takes no arguments; leave out "acme.yaml", or put -c before it if it is the configuration`,
@@ -36,5 +40,27 @@ func TestRun_TellsWordsItDoesNotExpect(t *testing.T) {
 		if strings.Contains(stderr.String(), "hunter2") {
 			t.Errorf("%s: the password is repeated: %s", line, stderr.String())
 		}
+	}
+}
+
+// A flag's variable is told by its own name, and one that is nearly a flag's is
+// not passed over.
+func TestRun_TellsVariables(t *testing.T) {
+	for _, c := range []struct{ name, value, want string }{
+		{"TOKENMIGRATE_LIMIT", "abc", `TOKENMIGRATE_LIMIT: "abc" is not a whole number`},
+		{"TOKENMIGRATE_LIMIT", "0", "--limit 0: it must be at least 1"},
+		{"TOKENMIGRATE_RETRY_FAILED", "ja", `TOKENMIGRATE_RETRY_FAILED: "ja" is not true or false`},
+		{"TOKENMIGRATE_LIMT", "3", "TOKENMIGRATE_LIMT is no flag's variable; did you mean TOKENMIGRATE_LIMIT?"},
+		{"TOKENMIGRATE_ACCEPT_CONFIG_CHANGES", "1", "did you mean TOKENMIGRATE_ACCEPT_CONFIG_CHANGE?"},
+		{"TOKENMIGRATE_PORT", "tcp://10.0.0.1:80", "no configuration"},
+		{"TOKENMIGRATE_SHARDS", "1", "no configuration"},
+		{"TOKENMIGRATE_CRASH_RUNS", "1", "no configuration"},
+	} {
+		t.Setenv(c.name, c.value)
+		var stdout, stderr bytes.Buffer
+		if code := run(t.Context(), t.Context(), []string{"run"}, os.LookupEnv, &stdout, &stderr); code != 78 || !strings.HasPrefix(stderr.String(), "tokenmigrate: ") || !strings.Contains(stderr.String(), c.want) {
+			t.Errorf("%s=%s: got exit code %d and %q, want 78 and %q", c.name, c.value, code, stderr.String(), c.want)
+		}
+		os.Unsetenv(c.name)
 	}
 }

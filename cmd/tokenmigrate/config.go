@@ -3,6 +3,7 @@ package main
 import (
 	_ "embed"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -203,6 +204,9 @@ func (l *loader) destination(c *DestinationConfig, s *section) {
 	if team.filled() && slug.filled() {
 		slug.problem("is given beside team_id; keep one of them")
 	}
+	if team.filled() && !strings.HasPrefix(team.text, "team_") {
+		team.warn("does not begin with team_, as a team's id does; if it is the team's name in URLs, give it as slug")
+	}
 	c.TeamID, c.Slug = team.text, slug.text
 
 	one, byProvider := s.word("connector"), s.entries("connectors")
@@ -220,6 +224,7 @@ func (l *loader) destination(c *DestinationConfig, s *section) {
 		v.checkConnector()
 		putEntry(&c.Connectors, v.name, v.text)
 	}
+	warnOfShared(byProvider)
 	if team.blank() && slug.blank() {
 		warnOfDefaultTeam(append([]*value{one}, byProvider...))
 	}

@@ -258,9 +258,17 @@ func (s *section) credential(c *DestinationConfig) {
 	c.Token, c.TokenFile = connect.NewSecret(v.text), v.file
 }
 
+// bareVariable is a variable as a shell has it.
+var bareVariable = regexp.MustCompile(`^\$[A-Z_][A-Z0-9_]*$`)
+
 // warnIfLiteral warns of a secret that is written out: the file is likely to be
-// copied, shown and kept in a repository.
+// copied, shown and kept in a repository. One that is a variable's name is a
+// problem.
 func (v *value) warnIfLiteral() {
+	if name := bareVariable.FindString(v.raw); name != "" {
+		v.problem("looks like a variable, which is not looked up without braces; write ${%s}", name[1:])
+		return
+	}
 	if v.filled() && len(v.refs) == 0 {
 		v.warn("is a secret that stands in this file; take it from elsewhere: ${NAME}, or ${file:/path} for a mounted Secret")
 	}
@@ -278,11 +286,34 @@ const replaceMe = "REPLACE_ME"
 // checkConnector notes what cannot be one segment of a URL's path, and what a
 // starter configuration has there to be filled in.
 func (v *value) checkConnector() {
+	if v.text != skipConnector && strings.EqualFold(strings.TrimSpace(v.text), skipConnector) {
+		v.problem("%s is not a connector; did you mean skip?", v.says())
+		return
+	}
+	if v.filled() && v.text != skipConnector && !strings.Contains(v.text, "/") && !strings.HasPrefix(v.text, "scl_") && v.text != "." && v.text != ".." {
+		v.warn("does not look like a connector: an id begins with scl_, and a uid has a slash, such as slack/acme-slack; see that it is right")
+	}
 	if strings.Contains(v.text, replaceMe) {
 		v.problem("%sis not filled in yet; give the connector's id (scl_...) or its uid (such as slack/acme-slack), or skip to leave a provider's rows out", v.of())
 	}
 	if v.text == "." || v.text == ".." {
 		v.problem("%sis not a connector; give its id (scl_...) or its uid (such as slack/acme-slack)", v.of())
+	}
+}
+
+// warnOfShared warns of a connector that several providers share: it has one OAuth
+// client, which alone can refresh its tokens.
+func warnOfShared(connectors []*value) {
+	first := map[string]*value{}
+	for _, v := range connectors {
+		if !v.filled() || v.text == skipConnector {
+			continue
+		}
+		if other := first[v.text]; other != nil {
+			v.warn("is the connector of %s, too: a connector has one OAuth client, and tokens that another provider issued do not belong to it; name one of each provider's own", other.path)
+			continue
+		}
+		first[v.text] = v
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -62,6 +63,7 @@ func signals() (drain, cut context.Context, stop func()) {
 // app is what commands share: the process's surroundings and the flags that
 // all of them have.
 type app struct {
+	args           []string
 	cut            context.Context // ended by the second signal
 	getenv         func(string) (string, bool)
 	stdout, stderr io.Writer
@@ -76,7 +78,7 @@ type app struct {
 // run executes one command line and returns the process's exit code. The end of
 // drain asks a migration to finish what is in flight; the end of cut does not.
 func run(drain, cut context.Context, args []string, getenv func(string) (string, bool), stdout, stderr io.Writer) int {
-	a := &app{cut: cut, getenv: getenv, stdout: stdout, stderr: stderr}
+	a := &app{args: args, cut: cut, getenv: getenv, stdout: stdout, stderr: stderr}
 	root := a.command()
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -120,12 +122,24 @@ func (a *app) command() *cobra.Command {
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := misspelt(cmd, os.Environ()); err != nil {
+				return err
+			}
 			return fromEnvironment(cmd, a.getenv)
 		},
 	}
 	root.PersistentFlags().StringVar(&a.logFormat, "log-format", "auto", "json, console, or auto: console on a terminal")
 	root.PersistentFlags().StringVar(&a.logLevel, "log-level", "info", "trace, debug, info, warn or error")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd.CommandPath(), err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if cmd == root { // which has no flags to speak of: it is the command that is unknown
+			for _, arg := range a.args {
+				if known, _, _ := root.Find([]string{arg}); !strings.HasPrefix(arg, "-") && known == root {
+					return &usageError{cmd.CommandPath(), noArguments(root, []string{arg})}
+				}
+			}
+		}
+		return &usageError{cmd.CommandPath(), badFlag("", err)}
+	})
 	root.AddCommand(a.runCommand(), a.dryRunCommand(), a.statusCommand(), a.failuresCommand(),
 		a.pauseCommand("pause", true, "Let running and later workers make no calls", "paused; workers stop calling within 5 seconds"),
 		a.pauseCommand("resume", false, "Let paused workers go on", "goes on within 5 seconds"), a.paceCommand(),
@@ -197,9 +211,68 @@ func fromEnvironment(cmd *cobra.Command, getenv func(string) (string, bool)) err
 			return
 		}
 		if err := cmd.Flags().Set(f.Name, value); err != nil {
-			problems = append(problems, &usageError{cmd.CommandPath(), fmt.Errorf("%s: %w", name, err)})
+			problems = append(problems, &usageError{cmd.CommandPath(), badFlag(name, err)})
 		}
 	})
+	return errors.Join(problems...)
+}
+
+// badFlag says what is wrong with a flag's value without the words of Go's
+// parsers. name is that of its environment variable; "": the flag's own.
+func badFlag(name string, err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	if name == "" {
+		name = "--" + invalid.GetFlag().Name
+	}
+	expected, ok := map[string]string{
+		"bool": "true or false", "int": "a whole number", "int64": "a whole number", "float64": "a number", "duration": "a duration such as 90s",
+	}[invalid.GetFlag().Value.Type()]
+	if !ok {
+		return fmt.Errorf("%s: %w", name, errors.Unwrap(invalid))
+	}
+	return fmt.Errorf("%s: %q is not %s", name, invalid.GetValue(), expected)
+}
+
+// otherVariables begin the names of variables that are for no flag: those of the
+// tests, and those that Kubernetes sets for a Service of this name.
+var otherVariables = []string{"TEST_", "CRASH_", "E2E_", "MODEL_", "SHARD", "PORT", "SERVICE_"}
+
+// misspelt finds variables of the environment that look like a flag's and are
+// none's: nobody would notice that they do nothing.
+func misspelt(cmd *cobra.Command, environment []string) error {
+	const prefix = "TOKENMIGRATE_"
+	known := map[string]bool{}
+	var names []string
+	var add func(*cobra.Command)
+	add = func(c *cobra.Command) {
+		for _, set := range []*pflag.FlagSet{c.Flags(), c.PersistentFlags()} {
+			set.VisitAll(func(f *pflag.Flag) {
+				name := strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+				if known[name] = true; f.Name != "help" {
+					names = append(names, strings.ToLower(name))
+				}
+			})
+		}
+		for _, sub := range c.Commands() {
+			add(sub)
+		}
+	}
+	add(cmd.Root())
+	var problems []error
+	for _, pair := range environment {
+		name, _, _ := strings.Cut(pair, "=")
+		rest, ours := strings.CutPrefix(name, prefix)
+		if !ours || known[rest] || slices.ContainsFunc(otherVariables, func(begin string) bool { return strings.HasPrefix(rest, begin) }) {
+			continue
+		}
+		near := nearest(rest, names)
+		if d := editDistance(strings.ToLower(rest), near); near != "" && d <= 2 && 3*d <= len(rest) {
+			problems = append(problems, &usageError{cmd.CommandPath(), fmt.Errorf("%s is no flag's variable; did you mean %s?", name, prefix+strings.ToUpper(near))})
+		}
+	}
 	return errors.Join(problems...)
 }
 

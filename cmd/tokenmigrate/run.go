@@ -42,8 +42,8 @@ func (f *runFlags) add(cmd *cobra.Command) {
 // check finds what is wrong with the flags before anything is done.
 func (f *runFlags) check(cmd *cobra.Command) error {
 	var problems []error
-	if f.limit < 0 {
-		problems = append(problems, fmt.Errorf("--limit %d: it must not be negative", f.limit))
+	if f.limit < 1 && cmd.Flags().Changed("limit") {
+		problems = append(problems, fmt.Errorf("--limit %d: it must be at least 1; leave it out for no limit", f.limit))
 	}
 	for _, path := range f.reports {
 		if path == "-" {

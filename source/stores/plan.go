@@ -92,8 +92,11 @@ func (s *Store) choose(c *Catalogue, given Params) (Match, error) {
 		if _, ok := s.Param("table"); ok {
 			problem += " by itself; name the table, and columns that are called otherwise, in source.params"
 		}
-		if name := given["table"]; name != "" {
-			problem = "source.params: there is no table " + name + " with the columns that the parameters name"
+		if given["table"] != "" {
+			if problems := s.misnamed(c, given); len(problems) > 0 {
+				return Match{}, &source.ConfigError{Op: op, Problems: problems}
+			}
+			problem = "source.params: table " + given["table"] + " lacks columns that the store has; name those that are called otherwise"
 		}
 		return Match{}, &source.ConfigError{Op: op, Problems: []string{problem + ". See `tokenmigrate stores " + s.Name + "` for its parameters, and `tokenmigrate init` for what is there"}}
 	case 1:
@@ -108,16 +111,83 @@ func (s *Store) choose(c *Catalogue, given Params) (Match, error) {
 		return m, nil
 	}
 	var list []string
-	remedy := ". Say which in source.params"
+	remedy := "; name one in source.params"
+	if example := s.distinct(matches[0], matches); example != "" {
+		remedy += ", such as params: {" + example + "}"
+	}
+	grant := ""
 	for _, m := range matches {
 		closed := ""
 		if slices.ContainsFunc(m.Tables, func(t *Table) bool { return !t.Readable }) {
 			closed = ", which the role may not read"
-			remedy = ". Say which in source.params, and grant the role USAGE on its schema and SELECT on it where it may not read it"
+			grant = ", and grant the role USAGE on its schema and SELECT on it where it may not read it"
 		}
-		list = append(list, fmt.Sprintf("%s (%s%s)", s.distinct(m, matches), m.Variant, closed))
+		list = append(list, fmt.Sprintf("%s (%s%s)", s.distinct(m, matches), strings.ReplaceAll(m.Variant, "; ", ", "), closed))
 	}
-	return Match{}, &source.ConfigError{Op: op, Problems: []string{"there are several: " + strings.Join(list, "; ") + remedy}}
+	return Match{}, &source.ConfigError{Op: op, Problems: []string{"there are several: " + strings.Join(list, ", ") + remedy + grant}}
+}
+
+// misnamed lists the table and columns that parameters name and the database has
+// not.
+func (s *Store) misnamed(c *Catalogue, given Params) (problems []string) {
+	t := c.Table(given["table"])
+	if t == nil {
+		var names []string
+		for _, other := range c.Tables {
+			names = append(names, other.Name, other.String())
+		}
+		_, name := splitName(given["table"])
+		return []string{"source.params.table: table " + given["table"] + " does not exist" + meant(name, names)}
+	}
+	var names []string
+	for _, column := range t.Columns {
+		names = append(names, column.Name)
+	}
+	for _, p := range s.AllParams() {
+		if !strings.HasPrefix(p.Doc, "the column with ") && !strings.HasPrefix(p.Doc, "the column that ") && p.Name != "key" {
+			continue
+		}
+		for _, column := range given.List(p.Name) {
+			if !t.Has(column) {
+				problems = append(problems, "source.params."+p.Name+": table "+t.String()+" has no column "+column+meant(column, names))
+			}
+		}
+	}
+	return problems
+}
+
+// meant suggests the name that is most like a wrong one.
+func meant(name string, names []string) string {
+	best, at := "", max(2, len(name)/3)+1
+	for _, other := range names {
+		if d := distance(strings.ToLower(name), strings.ToLower(other)); d < at {
+			best, at = other, d
+		}
+	}
+	if best == "" {
+		return "; correct the name"
+	}
+	return "; did you mean " + best + "?"
+}
+
+// distance counts the bytes to insert, remove or change to make b of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j]+1, row[j+1]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
 }
 
 // distinct returns the parameters by which a match differs from the others.

@@ -45,3 +45,33 @@ func TestPrepare_TableOutOfReach(t *testing.T) {
 		t.Errorf("the only table: got %v, want the grant", err)
 	}
 }
+
+// What a parameter names and the database has not is told by its own name; of
+// several tables it is told how one is named.
+func TestPrepare_Misnamed(t *testing.T) {
+	config := newDatabase(t, `CREATE TABLE integrations (id int PRIMARY KEY, user_id int, access_token text, refresh_token text, expiry timestamptz)`,
+		"CREATE TABLE accounts"+authjsAccounts, "CREATE TABLE old_accounts"+authjsAccounts)
+	for _, c := range []struct {
+		store *Store
+		given Params
+		want  string
+	}{
+		{nodeAES, Params{"table": "integration"}, "source.params.table: table integration does not exist; did you mean integrations?"},
+		{nodeAES, Params{"table": "integrations", "expires_at": "expirey"}, "source.params.expires_at: table integrations has no column expirey; did you mean expiry?"},
+		{nodeAES, Params{"table": "integrations", "key": "id,zzzzzz"}, "source.params.key: table integrations has no column zzzzzz; correct the name"},
+		{authjs, nil, "public.old_accounts); name one in source.params, such as params: {table: accounts}"},
+	} {
+		_, err := c.store.Prepare(t.Context(), config, c.given, nil)
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Count(err.Error(), "; ") != 1 {
+			t.Errorf("%v: got %v, want %q", c.given, err, c.want)
+		}
+	}
+}
+
+// Without a database a table of one's own is told as an example, under its name.
+func TestQuery_ExampleOfOwnTable(t *testing.T) {
+	usual, named := nodeAES.SQL(nodeAES.Defaults()), nodeAES.SQL(nodeAES.Defaults().With(Params{"table": "integrations"}))
+	if want := strings.ReplaceAll(usual, "your_table", "integrations"); named != want || !strings.Contains(usual, "your_table") {
+		t.Errorf("got\n%s\nwant\n%s", named, want)
+	}
+}
