@@ -164,7 +164,7 @@ func takeActivepieces(doc []byte, in source.Values) (source.Values, source.Reaso
 		out["expires_at"] = unix(claimed + lifetime)
 	}
 	if d.text("grant_type") == "client_credentials" {
-		out["subject_type"] = "app"
+		out["subject_type"], out["installation_id"] = "app", in["key"] // nothing else tells one of a project from another
 	}
 	return out, "", nil
 }

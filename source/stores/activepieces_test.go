@@ -54,7 +54,7 @@ func init() {
 			"c04": token(`"accessToken":"xoxb","expiresAt":"made up","scopes":["chat:write","users:read"]`),
 			"c05": token(`"accessToken":"a","refreshToken":"r","expiresAt":1771003600000`),
 			"c06": token(fmt.Sprintf(`"accessToken":"a","refreshToken":"r","expiresAt":%d`, (changed+7200)*1000)),
-			"c07": `{"provider":"@activepieces/piece-gmail","subject":{"type":"app"},"tenant":{"id":"prj-1"},"name":"Büro","accessToken":"a","expiresAt":1893456000000}`,
+			"c07": `{"provider":"@activepieces/piece-gmail","subject":{"type":"app"},"installationId":"c07","tenant":{"id":"prj-1"},"name":"Büro","accessToken":"a","expiresAt":1893456000000}`,
 			"c08": "no_token",
 			"c09": token(`"accessToken":"custom","expiresAt":1893456000000`),
 			"c10": token(`"accessToken":"custom","expiresAt":1893456000000`),

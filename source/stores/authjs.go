@@ -27,7 +27,8 @@ var authjs = &Store{
 	MissingExpiry: lasting(),
 	Find:          findAuthjs,
 	Query: func(p Params) string {
-		skip := []string{"WHEN type NOT IN ('oauth', 'oidc') THEN 'not_oauth'"}
+		// An enum, as some make of it, has not all of these names.
+		skip := []string{"WHEN type::text NOT IN ('oauth', 'oidc') THEN 'not_oauth'"}
 		if p["oauth_token"] != "" {
 			skip = append(skip, "WHEN coalesce(access_token, '') = '' AND "+ident(p["oauth_token"])+" IS NOT NULL THEN 'oauth1'")
 		}

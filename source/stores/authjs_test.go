@@ -91,3 +91,19 @@ func firstWord(definition string) string {
 	}
 	return definition
 }
+
+// A type that is an enum has the names of its version only, and a provider may be
+// one, too.
+func init() {
+	fixtures = append(fixtures, fixture{
+		store: "authjs", name: "enums", variant: `Prisma adapter, table public."Account"`, given: Params{"providers": "google,not-in-the-enum"},
+		sql: []string{
+			`CREATE TYPE account_type AS ENUM ('oauth', 'email', 'credentials')`, `CREATE TYPE account_provider AS ENUM ('google', 'github', 'mail')`,
+			`CREATE TABLE "Account" (id text PRIMARY KEY, "userId" text NOT NULL, type account_type NOT NULL, provider account_provider NOT NULL, "providerAccountId" text NOT NULL,
+				refresh_token text, access_token text, expires_at integer, token_type text, scope text, id_token text, session_state text)`,
+			`INSERT INTO "Account" VALUES ('a', 'u1', 'oauth', 'google', 'g1', 'r', 't', 1893456000), ('b', 'u1', 'email', 'google', 'g2', NULL, 't', 1893456000),
+				('c', 'u1', 'oauth', 'github', 'h1', 'r', 't', 1893456000)`,
+		},
+		want: map[string]string{"a": `{"provider":"google","accessToken":"t","refreshToken":"r","expiresAt":1893456000000,"subject":"u1","externalSubject":"g1"}`, "b": "not_oauth"},
+	})
+}

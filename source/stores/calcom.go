@@ -2,7 +2,9 @@ package stores
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"tokenmigrate/source"
@@ -32,7 +34,7 @@ var calcom = &Store{
 	Skips:  skips(skipPlaceholder, skipNotOAuth, skipDisconnected),
 	Warnings: []string{
 		"Cal.com refreshes tokens in the column key only: that is read first, and the encrypted copy where it has no access token.",
-		`A credential of a team is imported as the app's own, with the team as tenant. Sign-ins lie in another table, "Account": that is preset authjs.`,
+		`A credential of a team is imported as the app's own, with the team as tenant and the credential's id as installation id. Of several of one user with one app, one is imported, and the others are duplicates. Sign-ins lie in another table, "Account": that is preset authjs.`,
 		"Where credential syncing is on (CALCOM_CREDENTIAL_SYNC_ENDPOINT), your own endpoint refreshes, and refresh tokens may be missing here.",
 	},
 	MissingExpiry: short("stripe_payment", "slack_messaging"),
@@ -65,13 +67,14 @@ var calcom = &Store{
 		if len(skip) > 0 {
 			skips = "CASE " + strings.Join(skip, "\n    ") + " END AS skip"
 		}
-		subjectType := ""
+		subjectType, installation := "", ""
 		if p["team_id"] != "" {
+			installation = `CASE WHEN "userId" IS NULL AND ` + ident(p["team_id"]) + " IS NOT NULL THEN id END AS installation_id"
 			subjectType = `CASE WHEN "userId" IS NULL AND ` + ident(p["team_id"]) + " IS NOT NULL THEN 'app' ELSE 'user' END AS subject_type"
 		}
 		return selectSQL(tableSQL(p["table"]),
 			"id AS key", "type AS provider", "key AS credential", optional(p["encrypted_key"], "encrypted_key"),
-			subjectType, `"userId" AS subject_id`, optional(p["team_id"], "tenant"), skips)
+			subjectType, installation, `"userId" AS subject_id`, optional(p["team_id"], "tenant"), skips)
 	},
 	Opener: func(_ context.Context, _ *DB, p Params, keys Keys) (source.Opener, error) {
 		c, err := cipher.NewNodeAES(cipher.NodeAESOptions{Algorithm: "aes-256-cbc", Derive: "latin1", Layout: "iv:ct", Encoding: "hex"}, keys.ofLength("encryption_key", 32)...)
@@ -106,12 +109,19 @@ func (o *calcomOpener) Open(in source.Values) (source.Opened, error) {
 	// Google Meet has no tokens of its own, nor has their copy.
 	if sealed := in["encrypted_key"]; sealed != "" && !(empty && in["provider"] == "google_video") {
 		plain, err := o.cipher.Open(cipher.Value{Data: []byte(sealed)})
+		copied, whole := document(nil), false
+		if err == nil {
+			// Of wrong keys one in 256 opens it, to noise.
+			if copied, whole = parseDocument(plain); !whole && !json.Valid(plain) {
+				err = fmt.Errorf("%w: it opens to no JSON", cipher.ErrKey)
+			}
+		}
 		switch {
-		case err != nil && empty: // its tokens may be there, and nowhere else
+		case err != nil && (empty || calcomOAuth(in["provider"])): // its tokens may be there, and nowhere else
 			return out, fmt.Errorf("encryptedKey: %w", err)
 		case err == nil:
 			out.Decrypted++
-			if copied, ok := parseDocument(plain); ok && copied.text("access_token") != "" {
+			if whole && copied.text("access_token") != "" {
 				out.Values = takeCalcom(copied)
 				return out, nil
 			}
@@ -122,6 +132,13 @@ func (o *calcomOpener) Open(in source.Values) (source.Opened, error) {
 		out.Skip = skipPlaceholder
 	}
 	return out, nil
+}
+
+// calcomOAuth reports whether credentials of a type are OAuth grants. Those of other
+// types hold keys and passwords, and what their copy holds is of no interest.
+func calcomOAuth(kind string) bool {
+	return slices.ContainsFunc([]string{"google_", "office365_", "zoom_", "webex_", "tandem_", "hubspot", "salesforce", "zoho", "pipedrive", "stripe_",
+		"lark_", "feishu_", "basecamp3", "intercom", "slack_"}, func(app string) bool { return strings.HasPrefix(kind, app) })
 }
 
 // takeCalcom takes the tokens out of a document. Apps count the expiry in

@@ -70,14 +70,19 @@ func init() {
 				row(more, 7, "google_calendar", `{}`, 7, sealedByVector, nil, "delegation-1"),
 				row(more, 8, "google_calendar", `{}`, 7, "", nil, nil),
 				row(more, 9, "zoom_video", `{"access_token":"team","expiry_date":1893456000000}`, nil, nil, 3, nil),
+				// What is left of a document whose tokens are in the copy alone.
+				row(more, 10, "google_calendar", `{"encrypted":true}`, 7, sealedByVector[:65], nil, nil),
+				row(more, 11, "zoom_video", `{"expiry_date":1}`, 7, sealedByVector[:65], nil, nil),
+				row(more, 12, "hubspot_other_calendar", `"moved"`, 7, sealedByVector[:65], nil, nil),
 				`CREATE TABLE "Account" (id text PRIMARY KEY, "userId" integer NOT NULL, type text NOT NULL, provider text NOT NULL, "providerAccountId" text NOT NULL, access_token text)`,
 			},
 			want: map[string]string{
 				"1": `{"provider":"google_calendar","accessToken":"fresher","expiresAt":1893456000000,"subject":"7"}`,
 				"2": google,
-				"3": strings.Replace(google, `"subject":"7"`, `"subject":{"type":"app"},"tenant":{"id":"3"}`, 1),
+				"3": strings.Replace(google, `"subject":"7"`, `"subject":{"type":"app"},"tenant":{"id":"3"},"installationId":"3"`, 1),
 				"4": "decrypt_failed", "5": "placeholder", "6": "not_oauth", "7": "placeholder", "8": "placeholder",
-				"9": `{"provider":"zoom_video","accessToken":"team","expiresAt":1893456000000,"subject":{"type":"app"},"tenant":{"id":"3"}}`,
+				"9":  `{"provider":"zoom_video","accessToken":"team","expiresAt":1893456000000,"subject":{"type":"app"},"tenant":{"id":"3"},"installationId":"9"}`,
+				"10": "decrypt_failed", "11": "decrypt_failed", "12": "decrypt_failed",
 			},
 			plain: 2, decrypted: 2,
 		})

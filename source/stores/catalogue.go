@@ -164,9 +164,22 @@ func ident(name string) string {
 	return pgx.Identifier{name}.Sanitize()
 }
 
-// reserved words that tables and columns of stores are called by.
-var reserved = map[string]bool{"user": true, "table": true, "group": true, "order": true, "default": true, "primary": true, "references": true,
-	"select": true, "where": true, "all": true, "end": true, "from": true, "grant": true, "limit": true, "offset": true, "to": true, "using": true}
+// reserved are the words that Postgres takes for no column's or table's name unless
+// they are quoted: of 18, and so of all before.
+var reserved = func() map[string]bool {
+	words := map[string]bool{}
+	for word := range strings.FieldsSeq(`
+		all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create current_catalog
+		current_date current_role current_time current_timestamp current_user default deferrable desc distinct do else end except
+		false fetch for foreign from grant group having in initially intersect into lateral leading limit localtime localtimestamp
+		not null offset on only or order placing primary references returning select session_user some symmetric system_user table
+		then to trailing true union unique user using variadic when where window with
+		authorization binary collation concurrently cross current_schema freeze full ilike inner is isnull join left like natural
+		notnull outer overlaps right similar tablesample verbose`) {
+		words[word] = true
+	}
+	return words
+}()
 
 // tableSQL returns a table parameter for a query: `public."Account"` as it is
 // meant, each part quoted where needed.

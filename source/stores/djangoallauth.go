@@ -48,9 +48,10 @@ var djangoAllauth = &Store{
 			"t.id AS key", "a.provider", "t.token AS access_token", "t.token_secret AS refresh_token", "t.expires_at",
 			"a.user_id AS subject_id", "a.uid AS external_subject",
 			scopesSQL(p, "a.provider"),
-			// Without an app in the database nothing keeps tokens of an account unique.
+			// Without an app in the database nothing keeps tokens of an account unique; and
+			// an app that moved from the database to the settings, or back, left its old ones.
 			"CASE WHEN a.provider IN "+quotedList(p.List("oauth1_providers"))+" AND t.token_secret <> '' AND t.expires_at IS NULL THEN 'oauth1'"+
 				"\n    WHEN coalesce(t.token, '') = '' THEN 'no_token'"+
-				"\n    WHEN EXISTS (SELECT FROM "+table+" AS n WHERE n.account_id = t.account_id AND n.app_id IS NOT DISTINCT FROM t.app_id AND n.id > t.id AND n.token <> '') THEN 'older_copy' END AS skip")
+				"\n    WHEN EXISTS (SELECT FROM "+table+" AS n WHERE n.account_id = t.account_id AND (n.app_id = t.app_id OR n.app_id IS NULL OR t.app_id IS NULL) AND n.id > t.id AND n.token <> '') THEN 'older_copy' END AS skip")
 	},
 }

@@ -42,6 +42,15 @@ func init() {
 			f.sql = append(f.sql, `INSERT INTO `+v.prefix+`socialtoken VALUES (8, 'ya29.newer', '1//r', '2030-01-01 00:00:00+00', 1, NULL)`)
 			f.want["8"] = strings.Replace(f.want["1"], "ya29.ä✓", "ya29.newer", 1)
 			f.want["1"] = "older_copy"
+			// An app that moved from the database to the settings leaves its token there.
+			f.want["9"] = "older_copy"
+			f.sql = append(f.sql, `INSERT INTO `+v.prefix+`socialtoken VALUES (10, 'since it moved', 'r', '2030-01-01 00:00:00+00', 6, NULL), (11, 'A', '', '2030-01-01 00:00:00+00', 2, 3), (12, 'B', '', '2030-01-01 00:00:00+00', 2, 4)`)
+			f.want["6"] = "older_copy"
+			f.want["2"] = "older_copy"
+			f.want["10"] = `{"provider":"microsoft","accessToken":"since it moved","refreshToken":"r","expiresAt":1893456000000,"subject":"` + user("1") + `","externalSubject":"uid-6"}`
+			for key, token := range map[string]string{"11": "A", "12": "B"} { // of two clients
+				f.want[key] = `{"provider":"github","accessToken":"` + token + `","expiresAt":1893456000000,"subject":"` + user("1") + `","externalSubject":"uid-2"}`
+			}
 		}
 		fixtures = append(fixtures, f)
 	}
@@ -49,11 +58,12 @@ func init() {
 	given.name, given.variant = "scopes given", "0.56 or newer"
 	given.given = Params{"table": "SSO_socialtoken", "accounts": "public.sso_socialaccount", "scopes": "google = openid email; read:user", "oauth1_providers": ""}
 	given.want = map[string]string{
-		"1": "older_copy", "4": "no_token", "5": "missing_expiry", "6": "missing_expiry", "3": "missing_expiry",
-		"2": `{"provider":"github","accessToken":"gho_1","expiresAt":"made up","subject":"1","externalSubject":"uid-2","scopes":["read:user"]}`,
-		"7": `{"provider":"openstreetmap","accessToken":"osm","expiresAt":1893456000000,"subject":"1","externalSubject":"uid-7","scopes":["read:user"]}`,
-		"8": `{"provider":"google","accessToken":"ya29.newer","refreshToken":"1//r","expiresAt":1893456000000,"subject":"1","externalSubject":"uid-1","scopes":["openid","email"]}`,
-		"9": `{"provider":"microsoft","accessToken":"of another app","refreshToken":"r","expiresAt":1893456000000,"subject":"1","externalSubject":"uid-6","scopes":["read:user"]}`,
+		"1": "older_copy", "4": "no_token", "5": "missing_expiry", "6": "older_copy", "3": "missing_expiry", "2": "older_copy", "9": "older_copy",
+		"11": `{"provider":"github","accessToken":"A","expiresAt":1893456000000,"subject":"1","externalSubject":"uid-2","scopes":["read:user"]}`,
+		"12": `{"provider":"github","accessToken":"B","expiresAt":1893456000000,"subject":"1","externalSubject":"uid-2","scopes":["read:user"]}`,
+		"7":  `{"provider":"openstreetmap","accessToken":"osm","expiresAt":1893456000000,"subject":"1","externalSubject":"uid-7","scopes":["read:user"]}`,
+		"8":  `{"provider":"google","accessToken":"ya29.newer","refreshToken":"1//r","expiresAt":1893456000000,"subject":"1","externalSubject":"uid-1","scopes":["openid","email"]}`,
+		"10": `{"provider":"microsoft","accessToken":"since it moved","refreshToken":"r","expiresAt":1893456000000,"subject":"1","externalSubject":"uid-6","scopes":["read:user"]}`,
 	}
 	fixtures = append(fixtures, given)
 }

@@ -34,7 +34,8 @@ var n8n = &Store{
 	Warnings: []string{
 		"n8n refreshes tokens in place while workflows run: stop them before the last run, or run again for what changed since.",
 		"n8n keeps an expiry only for tokens that a recent version refreshed. For others it is the row's last change plus the token's lifetime, which is too late where somebody only renamed the credential.",
-		"A credential of a personal project is its user's; one of a team project is imported under the project's id, as user and as tenant.",
+		"A credential of a personal project is its user's; one of a team project is imported under the project's id, as user and as tenant. Of several credentials of one type with one owner, one is imported, and the others are duplicates.",
+		"A credential of client credentials is imported as the app's own, with its id as installation id.",
 	},
 	MissingExpiry: lasting("githubOAuth2Api", "slackOAuth2Api", "notionOAuth2Api", "clickUpOAuth2Api", "mailchimpOAuth2Api", "shopifyOAuth2Api", "todoistOAuth2Api", "webflowOAuth2Api"),
 	Find:          findN8n,
@@ -195,6 +196,18 @@ func takeN8n(doc []byte, in source.Values) (source.Values, source.Reason, error)
 		return nil, "", errors.New("credential: it is no JSON object")
 	}
 	t := d.object("oauthTokenData")
+	switch held := d["oauthTokenData"].(type) {
+	case nil, map[string]any:
+	case string: // pasted, or written by a script: n8n takes it as well
+		if isExpression(held) {
+			return nil, skipPlaceholder, nil
+		}
+		if t, ok = parseDocument([]byte(held)); !ok {
+			return nil, "", errors.New("credential: oauthTokenData is a text that is no JSON object")
+		}
+	default:
+		return nil, "", errors.New("credential: oauthTokenData is no JSON object")
+	}
 	if len(t) == 0 {
 		return nil, skipNever, nil
 	}
@@ -219,7 +232,7 @@ func takeN8n(doc []byte, in source.Values) (source.Values, source.Reason, error)
 		out["expires_at"] = unix(updated + lifetime)
 	}
 	if d.text("grantType") == "clientCredentials" {
-		out["subject_type"] = "app"
+		out["subject_type"], out["installation_id"] = "app", in["key"] // nothing else tells one from another
 	}
 	return out, "", nil
 }

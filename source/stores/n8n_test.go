@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"tokenmigrate/source"
 )
 
 const n8nKey = "mT4vYq8Zr2Lx6Nc0Wb5Jd9Hs3Kf7Pg1A"
@@ -94,7 +96,7 @@ func init() {
 			"c03": `{"provider":"oAuth2Api","name":"Own",` + later + `,"subject":"lost"}`,
 			"c04": `{"provider":"slackOAuth2Api","name":"Own","accessToken":"xoxb-1","expiresAt":"made up","scopes":["chat:write","users:read"],"subject":"` + user + `"}`,
 			"c05": "missing_expiry",
-			"c06": fmt.Sprintf(`{"provider":"oAuth2Api","name":"Own","accessToken":"cc","expiresAt":%d,"subject":{"type":"app"}}`, changed+3600_000),
+			"c06": fmt.Sprintf(`{"provider":"oAuth2Api","name":"Own","accessToken":"cc","expiresAt":%d,"subject":{"type":"app"},"installationId":"c06"}`, changed+3600_000),
 			"c07": "never_connected", "c08": "never_connected", "c09": "placeholder", "c10": "no_token", "c11": "oauth1", "c12": "oauth1", "c13": "not_oauth",
 			"c14": `{"provider":"slackOAuth2Api","name":"Own","accessToken":"` + longToken + `","refreshToken":"1//0g-réfresh-✓","scopes":["openid"],"expiresAt":"made up","subject":"` + user + `"}`,
 			"c15": "decrypt_failed", "c16": "never_connected", "c17": "decrypt_failed", "c18": "missing_subject",
@@ -186,5 +188,30 @@ func TestN8n_ReadsARenamedTable(t *testing.T) {
 	}
 	if _, err := n8n.Prepare(t.Context(), config, Params{"prefix": "other_"}, nil); err == nil {
 		t.Error("another prefix: got nil, want an error")
+	}
+}
+
+// Token data in another form than an object is no credential that nobody connected.
+func TestTakeN8n_FormsOfTokenData(t *testing.T) {
+	for _, test := range []struct {
+		doc, access string
+		reason      source.Reason
+		fails       bool
+	}{
+		{doc: `{"oauthTokenData":{"access_token":"a"}}`, access: "a"},
+		{doc: `{"oauthTokenData":"{\"access_token\":\"b\"}"}`, access: "b"},
+		{doc: `{}`, reason: skipNever},
+		{doc: `{"oauthTokenData":null}`, reason: skipNever},
+		{doc: `{"oauthTokenData":{}}`, reason: skipNever},
+		{doc: `{"oauthTokenData":""}`, reason: skipNever},
+		{doc: `{"oauthTokenData":"={{ $json.token }}"}`, reason: skipPlaceholder},
+		{doc: `{"oauthTokenData":"access_token=b"}`, fails: true},
+		{doc: `{"oauthTokenData":[]}`, fails: true},
+		{doc: `{"oauthTokenData":true}`, fails: true},
+	} {
+		out, reason, err := takeN8n([]byte(test.doc), source.Values{"key": "1"})
+		if out["access_token"] != test.access || reason != test.reason || (err != nil) != test.fails {
+			t.Errorf("%s: got %q, %q, %v; want %q, %q, an error: %v", test.doc, out["access_token"], reason, err, test.access, test.reason, test.fails)
+		}
 	}
 }

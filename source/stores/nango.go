@@ -36,7 +36,8 @@ var nango = &Store{
 		"Nango refreshes tokens in place, 15 minutes before they expire: stop its servers and jobs before the last run, or run again for what changed since.",
 		"Connections of all Nango environments (dev, prod) are read; the parameter environment chooses one.",
 		"A connection with a config_override has an OAuth client of its own: Connect can refresh it only with that client.",
-		"The user of a connection is its end user, else its tag end_user_id, else the connection id: see that the ids are those that your app asks Connect for.",
+		"The user of a connection is its end user, else its tag end_user_id, else the connection id: see that the ids are those that your app asks Connect for. Of several connections of one user with one provider, one is imported, and the others are duplicates.",
+		"A connection without a user's consent (OAUTH2_CC, APP) is imported as the app's own; its installation id is that of its connection_config, else its connection id.",
 	},
 	MissingExpiry: lasting("slack-user", "github-app-oauth"),
 	Find:          findNango,
@@ -221,6 +222,9 @@ func takeNango(doc []byte, in source.Values) (source.Values, source.Reason, erro
 	}
 	if out["access_token"] == "" {
 		return nil, skipNoToken, nil
+	}
+	if out["subject_type"] == "app" && in["installation_id"] == "" { // nothing else tells one customer's from another's
+		out["installation_id"] = in["name"]
 	}
 	out["expires_at"] = d.text("expires_at")
 	out["scopes"] = raw.list("scope")

@@ -74,10 +74,10 @@ func init() {
 			"12": "missing_expiry", "14": "missing_expiry", "16": "missing_expiry",
 			"18": "deleted", "20": "disconnected", "22": "invalid_expiry",
 			"1":  `{"provider":"slack","accessToken":"xoxp-1","expiresAt":"made up","subject":"conn-1","name":"conn-1","scopes":["users:read","chat:write"]}`,
-			"3":  `{"provider":"netsuite","accessToken":"cc","expiresAt":1804136767000,"subject":{"type":"app"},"name":"conn-3"}`,
+			"3":  `{"provider":"netsuite","accessToken":"cc","expiresAt":1804136767000,"subject":{"type":"app"},"name":"conn-3","installationId":"conn-3"}`,
 			"5":  `{"provider":"github-app","accessToken":"ghs_1","expiresAt":1804136767000,"subject":{"type":"app"},"name":"conn-5","installationId":"4711"}`,
 			"7":  `{"provider":"github-app-oauth","accessToken":"t","expiresAt":1804136767000,"subject":"conn-7","name":"conn-7","installationId":"4712"}`,
-			"9":  `{"provider":"github-app-oauth","accessToken":"ghs_3","expiresAt":1804136767000,"subject":{"type":"app"},"name":"conn-9"}`,
+			"9":  `{"provider":"github-app-oauth","accessToken":"ghs_3","expiresAt":1804136767000,"subject":{"type":"app"},"name":"conn-9","installationId":"conn-9"}`,
 			"11": "oauth1", "13": "not_oauth", "15": "not_oauth", "17": "no_token", "19": "decrypt_failed",
 		},
 	}
@@ -104,7 +104,7 @@ func nangoSealed() fixture {
 		keys: Keys{"encryption_key": secret(nangoKey)}, wrong: Keys{"encryption_key": secret("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")},
 		want: map[string]string{
 			"2":  `{"provider":"google-eu","accessToken":"ya29.a0Nango","refreshToken":"1//0gNango","expiresAt":1804136767000,"subject":"conn-2","name":"conn-2","scopes":["openid","email"]}`,
-			"4":  `{"provider":"google-eu","accessToken":"ghs_16C7e42F292c6912E7","expiresAt":1804136767000,"subject":{"type":"app"},"name":"conn-4"}`,
+			"4":  `{"provider":"google-eu","accessToken":"ghs_16C7e42F292c6912E7","expiresAt":1804136767000,"subject":{"type":"app"},"name":"conn-4","installationId":"conn-4"}`,
 			"6":  "not_oauth",
 			"8":  `{"provider":"github","accessToken":"` + longToken + `","expiresAt":"made up","subject":"conn-8","name":"conn-8","scopes":["openid","email"]}`,
 			"10": `{"provider":"google-eu","accessToken":"plain","expiresAt":1804136767000,"subject":"conn-10","name":"conn-10","scopes":["openid","email"]}`,

@@ -25,6 +25,7 @@ var openWebUI = &Store{
 	Cipher: "Fernet (AES-128-CBC with HMAC-SHA256) of the whole token response, its key the text itself if that has 44 characters, else its SHA-256",
 	Skips:  skips(skipNoToken, skipOlder),
 	Warnings: []string{
+		"Where a provider told no lifetime, Open WebUI wrote an hour, which is not used: the token ends as source.missing_expiry says.",
 		"Open WebUI keeps a session per sign-in: of several of a user with one provider, the newest is migrated.",
 		"It refreshes tokens in place, and deletes rows that it cannot decrypt when it reads them: take a copy of the table if keys were lost.",
 	},
@@ -57,7 +58,7 @@ var openWebUI = &Store{
 }
 
 // takeOpenWebUI takes the tokens out of a token response. Its own expiry goes
-// before that of the column.
+// before that of the column, which counts only where the provider told a lifetime.
 func takeOpenWebUI(text []byte, _ source.Values) (source.Values, source.Reason, error) {
 	d, ok := parseDocument(text)
 	if !ok || !strings.HasPrefix(strings.TrimSpace(string(text)), "{") {
@@ -67,8 +68,11 @@ func takeOpenWebUI(text []byte, _ source.Values) (source.Values, source.Reason, 
 		return nil, skipNoToken, nil
 	}
 	values := source.Values{"access_token": d.text("access_token"), "refresh_token": d.text("refresh_token"), "scopes": d.list("scope")}
-	if at := d.seconds("expires_at"); at > 0 {
+	switch at := d.seconds("expires_at"); {
+	case at > 0:
 		values["expires_at"] = unix(at)
+	case d.seconds("expires_in") == 0:
+		values["expires_at"] = "" // what the column has is an hour that Open WebUI made up
 	}
 	if user, ok := d["userinfo"].(map[string]any); ok {
 		values["external_subject"] = document(user).text("sub", "id")

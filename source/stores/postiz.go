@@ -21,7 +21,7 @@ var postiz = &Store{
 	},
 	Skips: skips(skipDeleted, skipNever, skipOAuth1, skipNotOAuth, skipNoToken, skipDisconnected),
 	Warnings: []string{
-		"A channel belongs to an organisation, not to a user: its token is imported as the app's own, with the organisation as tenant.",
+		"A channel belongs to an organisation, not to a user: its token is imported as the app's own, with the organisation as tenant and the channel's internalId as installation id, by which your app must ask for it.",
 		"Where a provider named no expiry, Postiz wrote one some 31 years ahead, or a century: more than 20 years ahead counts as not known.",
 		"Channels with an instance of their own, such as Mastodon, keep its address and client encrypted in customInstanceDetails; these are not migrated.",
 	},
@@ -41,7 +41,7 @@ var postiz = &Store{
 		return selectSQL(tableSQL(p["table"]),
 			"id AS key", `"providerIdentifier" AS provider`, "token AS access_token", `"refreshToken" AS refresh_token`,
 			`CASE WHEN "tokenExpiration" < (now() AT TIME ZONE 'UTC') + interval '20 years' THEN "tokenExpiration" END AS expires_at`,
-			"'app'::text AS subject_type", `"organizationId" AS tenant`, `"internalId" AS external_subject`, "name",
+			"'app'::text AS subject_type", `"organizationId" AS tenant`, `"internalId" AS external_subject`, `"internalId" AS installation_id`, "name",
 			scopesSQL(p, `"providerIdentifier"`),
 			`CASE WHEN "deletedAt" IS NOT NULL THEN 'deleted'
     WHEN "inBetweenSteps" THEN 'never_connected'

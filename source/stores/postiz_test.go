@@ -12,7 +12,7 @@ func init() {
 		want: map[string]string{},
 	}
 	token := func(n int, provider, access, more string) string {
-		return fmt.Sprintf(`{"provider":"%s","accessToken":"%s",%s,"subject":{"type":"app"},"tenant":{"id":"org-1"},"externalSubject":"int-%d","name":"Kanal ✓"}`, provider, access, more, n)
+		return fmt.Sprintf(`{"provider":"%s","accessToken":"%s",%s,"subject":{"type":"app"},"tenant":{"id":"org-1"},"externalSubject":"int-%d","installationId":"int-%d","name":"Kanal ✓"}`, provider, access, more, n, n)
 	}
 	for i, row := range []struct{ provider, kind, token, refresh, expires, set, want string }{
 		{"youtube", "social", "'ya29.ä✓'", "'1//r'", "'2030-01-01 00:00:00'", "", token(1, "youtube", "ya29.ä✓", `"refreshToken":"1//r","expiresAt":1893456000000`)},

@@ -22,7 +22,7 @@ func scopesSQL(p Params, provider string) string {
 	}
 	switch {
 	case cases.Len() > 0:
-		return "CASE " + provider + cases.String() + " ELSE " + other + " END AS scopes"
+		return "CASE (" + provider + ")::text" + cases.String() + " ELSE " + other + " END AS scopes"
 	case other != "NULL":
 		return other + "::text AS scopes"
 	}

@@ -183,7 +183,7 @@ func (s *Store) SQL(p Params) string {
 		for i, provider := range providers {
 			quoted[i] = literal(provider)
 		}
-		query = "SELECT * FROM (\n" + query + "\n) AS s\nWHERE s.provider IN (" + strings.Join(quoted, ", ") + ")"
+		query = "SELECT * FROM (\n" + query + "\n) AS s\nWHERE s.provider::text IN (" + strings.Join(quoted, ", ") + ")"
 	}
 	return query
 }

@@ -28,7 +28,7 @@ var windmill = &Store{
 	Skips:  skips(skipNotOAuth, skipOtherForm, skipNoToken, skipDisconnected),
 	Warnings: []string{
 		"The key of each workspace is read from the database, and the access tokens are decrypted with it; SECRET_SALT, if the instance has one, is needed beside it.",
-		"A token belongs to the user of its variable's path (u/<user>/...); those of folders and groups are imported as the app's own, with the workspace as tenant.",
+		"A token belongs to the user of its variable's path (u/<user>/...); those of folders and groups are imported as the app's own, with the workspace as tenant and the path as installation id. Of several of one user with one provider, one is imported, and the others are duplicates.",
 		"Windmill refreshes tokens shortly before they end: stop it before the last pass. It keeps no scopes; give them in the parameter scopes.",
 	},
 	MissingExpiry: lasting("slack_oauth"),
@@ -63,6 +63,7 @@ var windmill = &Store{
 			"v.value AS access_token", "a.refresh_token", "a.expires_at",
 			"CASE WHEN v.path LIKE 'u/%/%' THEN 'user' ELSE 'app' END AS subject_type",
 			"CASE WHEN v.path LIKE 'u/%/%' THEN split_part(v.path, '/', 2) END AS subject_id",
+			"CASE WHEN v.path LIKE 'u/%/%' THEN NULL ELSE v.path END AS installation_id",
 			"v.workspace_id AS tenant", "v.path AS name", scopesSQL(p, provider),
 			"v.is_secret::text AS is_secret",
 			"(SELECT k.key FROM "+tableSQL(p["workspace_keys"])+" AS k WHERE k.workspace_id = v.workspace_id AND k.kind = 'cloud' LIMIT 1) AS workspace_key",

@@ -36,8 +36,8 @@ func init() {
 		),
 		want: map[string]string{
 			"acme/u%2Fanna%2Fcalendar":       `{"provider":"gcal","accessToken":"ya29.a0Windmill-é✓","refreshToken":"1//r","expiresAt":1893456000000,"subject":"anna","tenant":{"id":"acme"},"name":"u/anna/calendar"}`,
-			"acme/f%2Fteam%2Fgithub":         `{"provider":"github","accessToken":"` + longToken + `","expiresAt":1893456000000,"subject":{"type":"app"},"tenant":{"id":"acme"},"name":"f/team/github"}`,
-			"acme/g%2Fall%2Fslack_bot_token": `{"provider":"slack","accessToken":"ya29.a0Windmill-é✓","expiresAt":"made up","subject":{"type":"app"},"tenant":{"id":"acme"},"name":"g/all/slack_bot_token"}`,
+			"acme/f%2Fteam%2Fgithub":         `{"provider":"github","accessToken":"` + longToken + `","expiresAt":1893456000000,"subject":{"type":"app"},"tenant":{"id":"acme"},"name":"f/team/github","installationId":"f/team/github"}`,
+			"acme/g%2Fall%2Fslack_bot_token": `{"provider":"slack","accessToken":"ya29.a0Windmill-é✓","expiresAt":"made up","subject":{"type":"app"},"tenant":{"id":"acme"},"name":"g/all/slack_bot_token","installationId":"g/all/slack_bot_token"}`,
 			"acme/u%2Fbo%2Fsheets":           "missing_expiry",
 			"acme/u%2Fbo%2Fplain":            `{"provider":"gcal","accessToken":"ya29.plain","refreshToken":"1//r","expiresAt":1893456000000,"subject":"bo","tenant":{"id":"acme"},"name":"u/bo/plain"}`,
 			"acme/u%2Fbo%2Fdamaged":          "decrypt_failed",
