@@ -278,9 +278,11 @@ func (f *starter) destination(c stores.Counts) {
 	f.line(1, "token: %s", f.variable("VERCEL_TOKEN"))
 	f.line(1, "# team_id: team_...   # whose the connectors are, unless the credential's default team's")
 	var named, idle []stores.ProviderCount
-	unnamed := int64(0)
+	var unnamed, untold int64
 	for _, p := range c.Providers {
 		switch {
+		case p.Untold:
+			untold = p.Tokens
 		case p.Tokens == 0:
 			idle = append(idle, p)
 		case p.Provider == "":
@@ -296,29 +298,36 @@ func (f *starter) destination(c stores.Counts) {
 		for _, p := range named {
 			f.line(2, "%s: scl_%s   # %s", yamlKey(p.Provider), replaceMe, providerText(c, p))
 		}
-		f.remarks(c, idle, unnamed)
-	case unnamed > 0 || !c.ByProvider && c.Of > 0:
+		f.remarks(c, idle, unnamed, untold)
+	case untold == 0 && (unnamed > 0 || !c.ByProvider && c.Of > 0):
 		f.line(1, "# No provider is told: the connector of every row, its id (scl_...) or uid (slack/acme-slack).")
 		f.line(1, "connector: scl_%s   # %s", replaceMe, plural(c.Tokens(), "token"))
 	default:
-		f.line(1, "# No tokens were seen, and slack is an example. The connector of each provider: its id")
-		f.line(1, "# (scl_...) or uid (slack/acme-slack), or skip. For all rows in one: connector.")
+		why := "No tokens were seen"
+		switch {
+		case untold > 0:
+			why = "What the column holds does not look like providers"
+		case c.Of == 0 && !c.Exact:
+			why = "Providers could not be counted"
+		}
+		f.line(1, "# %s, and slack is an example. The connector of each", why)
+		f.line(1, "# provider: its id (scl_...) or uid (slack/acme-slack), or skip. For all rows in one: connector.")
 		f.line(1, "connectors:")
 		f.line(2, "slack: scl_%s", replaceMe)
-		f.remarks(c, idle, 0)
+		f.remarks(c, idle, unnamed, untold)
 	}
 }
 
 // remarks tells, below the connectors, what has none.
-func (f *starter) remarks(c stores.Counts, idle []stores.ProviderCount, unnamed int64) {
+func (f *starter) remarks(c stores.Counts, idle []stores.ProviderCount, unnamed, untold int64) {
 	for _, p := range idle {
-		f.line(2, "# %s needs none: %s", oneLine(p.Provider), providerText(c, p))
+		f.line(2, "# %s needs none: %s", providerName(p), providerText(c, p))
 	}
 	if unnamed > 0 {
 		f.line(2, "# %s of no provider will be invalid, unknown_provider", plural(unnamed, "token"))
 	}
-	if c.More {
-		f.line(2, "# There are more providers than these.")
+	if untold > 0 {
+		f.line(2, "# %s of providers that are not told here: they are too many, or do not look like names", plural(untold, "token"))
 	}
 	if !c.Exact && c.Of > 0 {
 		f.line(2, "# Rarer providers may be missing here: only the first %s rows were counted.", group(c.Of))

@@ -103,7 +103,7 @@ func foundText(f *stores.Found, role string) string {
 	}
 	for _, p := range f.Counts.Providers {
 		if p.NoExpiry > 0 && ownExpiry(f.Store, p.Provider) == 0 {
-			say("! %s of %s without a known expiry will be invalid (missing_expiry) until source.missing_expiry says how long they last", plural(p.NoExpiry, "token"), oneLine(p.Provider))
+			say("! %s of %s without a known expiry will be invalid (missing_expiry) until source.missing_expiry says how long they last", plural(p.NoExpiry, "token"), providerName(p))
 		}
 	}
 	say("%s", encryptedText(f))
@@ -158,13 +158,24 @@ func countsText(c stores.Counts, indent string) string {
 	}
 	for _, p := range c.Providers {
 		if c.ByProvider {
-			say("  %-16s %s", oneLine(p.Provider), providerText(c, p))
+			say("  %-16s %s", providerName(p), providerText(c, p))
 		}
 	}
-	if c.More {
-		say("  ... and more: is it a provider's name that the column holds?")
+	if n := len(c.Providers); c.More || n > 0 && c.Providers[n-1].Untold {
+		say("  ! some of the column's values are not told: they are too many, or do not look like providers' names. Is it such that it holds?")
 	}
 	return b.String()
+}
+
+// providerName is what rows of a provider are called.
+func providerName(p stores.ProviderCount) string {
+	switch {
+	case p.Untold:
+		return "(not told)"
+	case p.Provider == "":
+		return "(none)"
+	}
+	return oneLine(p.Provider)
 }
 
 // providerText tells the counts of one provider: "1,234 tokens, 3 without expiry".

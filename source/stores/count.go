@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -18,6 +19,13 @@ import (
 const (
 	// providersAtMost are told apart; a column with more is hardly a provider's name.
 	providersAtMost = 200
+	// groupsAtMost are read, the largest: each is a provider's rows of one fate.
+	groupsAtMost = 1000
+	// nameAtMost is how long a provider's name may be, in characters.
+	nameAtMost = 64
+	// manyProviders are those from which on a column with a value of its own in most
+	// rows is taken for no provider's.
+	manyProviders = 20
 	// sampleRows are read from either end.
 	sampleRows = 500
 )
@@ -33,11 +41,17 @@ type Counts struct {
 	More       bool            // there are more providers than are told
 	ByProvider bool            // the query has a provider column; else Providers is one entry at most
 	HasExpiry  bool            // the query has a column for it; where not, NoExpiry counts nothing
+
+	slow bool // counting all took too long
 }
 
 // ProviderCount are the rows of one provider.
 type ProviderCount struct {
 	Provider string // "" of rows without
+	// Untold: these are the rows of all providers that are not told, Provider is "". A
+	// value that looks like a credential or an e-mail address, or is too long for a
+	// name, is none; where most rows have a value of their own, all are none.
+	Untold   bool
 	Rows     int64
 	Tokens   int64 // rows that the query does not leave out
 	NoExpiry int64 // tokens without a known expiry
@@ -79,17 +93,24 @@ func (s *survey) count(ctx context.Context, query string, c *Counts) error {
 			return err
 		}
 	}
+	if s.left() <= 0 {
+		return nil
+	}
 	c.ByProvider, c.HasExpiry = slices.Contains(columns, "provider"), slices.Contains(columns, "expires_at")
-	for _, from := range []string{"(\n" + query + "\n) AS s", fmt.Sprintf("(SELECT * FROM (\n%s\n) AS a LIMIT %d) AS s", query, s.limits.First)} {
+	for i, from := range []string{"(\n" + query + "\n) AS s", fmt.Sprintf("(SELECT * FROM (\n%s\n) AS a LIMIT %d) AS s", query, s.limits.First)} {
+		if i > 0 && s.left() <= 0 {
+			return nil
+		}
 		groups, err := s.groups(ctx, columns, from)
 		if pgerr.CodeOf(err) == "57014" {
+			c.slow = true
 			continue // took too long
 		}
 		if err != nil {
 			return err
 		}
 		c.take(groups)
-		if c.Exact = from[1] == '\n'; c.Exact {
+		if c.Exact = i == 0; c.Exact {
 			c.Rows = c.Of
 		}
 		c.Rows = max(c.Rows, c.Of)
@@ -138,6 +159,7 @@ func (s *survey) columns(ctx context.Context, query string) ([]string, error) {
 type group struct {
 	Provider, Skip string
 	Rows, NoExpiry int64
+	Total          int64 // rows of all groups, also of those beyond groupsAtMost
 }
 
 // groups counts what from gives.
@@ -152,11 +174,12 @@ func (s *survey) groups(ctx context.Context, columns []string, from string) ([]g
 	if slices.Contains(columns, "expires_at") {
 		missing = "expires_at IS NULL OR expires_at::text IN ('', '0', 'infinity', '-infinity') OR expires_at::text LIKE '1970-01-01%'"
 	}
-	sql := "SELECT " + text("provider") + ", " + text("skip") + ", count(*), count(*) FILTER (WHERE " + missing + ")\nFROM " + from +
-		"\nGROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
+	// One character more than a name has shows that it is none.
+	sql := "SELECT left(" + text("provider") + ", " + strconv.Itoa(nameAtMost+1) + "), " + text("skip") + ", count(*), count(*) FILTER (WHERE " + missing +
+		"), (sum(count(*)) OVER ())::bigint\nFROM " + from + "\nGROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT " + strconv.Itoa(groupsAtMost)
 	var list []group
 	err := s.db.read(ctx, "count the rows", func(tx pgx.Tx) error {
-		limit := "SET LOCAL statement_timeout = " + strconv.FormatInt(max(1, s.limits.Count.Milliseconds()), 10)
+		limit := "SET LOCAL statement_timeout = " + strconv.FormatInt(max(1, min(s.limits.Count, s.left()).Milliseconds()), 10)
 		if _, err := tx.Exec(ctx, limit, pgx.QueryExecModeSimpleProtocol); err != nil {
 			return err
 		}
@@ -170,17 +193,34 @@ func (s *survey) groups(ctx context.Context, columns []string, from string) ([]g
 	return list, err
 }
 
+// untold reports whether a value of the provider column is no provider's name, and
+// may be a secret.
+func untold(value string) bool {
+	row := source.Row{Key: value}
+	return row.KeyLooks() != "" || !utf8.ValidString(value) || utf8.RuneCountInString(value) > nameAtMost
+}
+
 // take adds groups up by provider.
 func (c *Counts) take(groups []group) {
+	names := map[string]bool{}
+	for _, g := range groups {
+		names[g.Provider], c.Of = true, g.Total
+	}
+	none := len(names) >= manyProviders && int64(len(names)) > c.Of/2
 	byName := map[string]*ProviderCount{}
+	rest := &ProviderCount{Untold: true, Skipped: map[source.Reason]int64{}}
+	unread := c.Of
 	for _, g := range groups {
 		p := byName[g.Provider]
-		if p == nil {
+		switch {
+		case none || untold(g.Provider):
+			p = rest
+		case p == nil:
 			p = &ProviderCount{Provider: g.Provider, Skipped: map[source.Reason]int64{}}
 			byName[g.Provider] = p
 		}
 		p.Rows += g.Rows
-		c.Of += g.Rows
+		unread -= g.Rows
 		if g.Skip != "" {
 			p.Skipped[source.Reason(g.Skip)] += g.Rows
 			continue
@@ -193,7 +233,18 @@ func (c *Counts) take(groups []group) {
 	}
 	slices.SortStableFunc(c.Providers, func(a, b ProviderCount) int { return int(b.Tokens - a.Tokens) })
 	if c.More = len(c.Providers) > providersAtMost; c.More {
+		for _, p := range c.Providers[providersAtMost:] {
+			rest.Rows, rest.Tokens, rest.NoExpiry = rest.Rows+p.Rows, rest.Tokens+p.Tokens, rest.NoExpiry+p.NoExpiry
+			for reason, n := range p.Skipped {
+				rest.Skipped[reason] += n
+			}
+		}
 		c.Providers = c.Providers[:providersAtMost]
+	}
+	// What was not read is taken for tokens, as most rows are.
+	rest.Rows, rest.Tokens = rest.Rows+unread, rest.Tokens+unread
+	if rest.Rows > 0 {
+		c.Providers = append(c.Providers, *rest)
 	}
 }
 
@@ -213,19 +264,23 @@ type Sample struct {
 
 // sample reads rows from both ends: a store that began to encrypt has its plain
 // values at one of them.
-func (s *survey) sample(ctx context.Context, query string, store *Store, inner source.Opener, out *Sample) error {
+// Unless both, only the first rows are read.
+func (s *survey) sample(ctx context.Context, query string, store *Store, inner source.Opener, both bool, out *Sample) error {
 	out.Keys, out.NoExpiry, out.Skipped = map[string]bool{}, map[string]int{}, map[source.Reason]int{}
 	seen := map[string]bool{}
 	p := &probe{inner: inner, store: store, keys: map[string]bool{}}
 	o := source.Options{
 		Skips: store.Skips, Routes: source.Routes{Connector: "sample"},
-		PageSize: sampleRows, StatementTimeout: max(s.limits.Count, time.Second),
+		PageSize: sampleRows, StatementTimeout: max(min(s.limits.Count, s.left()), time.Second),
 	}
 	if inner != nil {
 		o.Open = p
 	}
 	for _, end := range []string{"", "DESC"} {
 		o.Query = query
+		if end != "" && !both {
+			break
+		}
 		if end != "" {
 			order := "key DESC"
 			if columns, err := s.columns(ctx, query); err != nil {
@@ -257,6 +312,7 @@ func (s *survey) sample(ctx context.Context, query string, store *Store, inner s
 }
 
 func (s *survey) page(ctx context.Context, o source.Options) ([]source.Row, error) {
+	s.db.Close() // a pool may have no more than one connection for us
 	r, err := source.Open(ctx, s.cfg, o)
 	if err != nil {
 		return nil, err

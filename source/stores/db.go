@@ -18,8 +18,12 @@ const (
 )
 
 // DB is a source database to look at, read-only. It is one connection, good for
-// one goroutine at a time, and works through PgBouncer in transaction mode.
-type DB struct{ conn *pgx.Conn }
+// one goroutine at a time, and works through PgBouncer in transaction mode. After
+// Close, the next look connects again.
+type DB struct {
+	cfg  *pgx.ConnConfig
+	conn *pgx.Conn // nil: closed
+}
 
 // Connect connects with cfg, which it does not change. It tries once, for at
 // most 9 s unless cfg says more.
@@ -31,35 +35,58 @@ func Connect(ctx context.Context, cfg *pgx.ConnConfig) (*DB, error) {
 	if cfg.RuntimeParams["application_name"] == "" {
 		cfg.RuntimeParams["application_name"] = "tokenmigrate"
 	}
-	if cfg.ConnectTimeout == 0 {
+	d := &DB{cfg: cfg}
+	if err := d.connect(ctx); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *DB) connect(ctx context.Context) error {
+	if d.cfg.ConnectTimeout == 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, connectTimeout)
 		defer cancel()
 	}
-	conn, err := pgx.ConnectConfig(ctx, cfg)
+	conn, err := pgx.ConnectConfig(ctx, d.cfg)
 	if err != nil {
-		return nil, pgerr.Wrap("connect to the source", err)
+		return pgerr.Wrap("connect to the source", err)
 	}
-	return &DB{conn}, nil
+	d.conn = conn
+	return nil
 }
 
-// Close ends the connection.
+// Close ends the connection, if there is one.
 func (d *DB) Close() {
+	if d.conn == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	_ = d.conn.Close(ctx)
+	d.conn = nil
 }
 
 // read runs f in a read-only transaction. Its errors are f's, and *pgerr.Error.
 func (d *DB) read(ctx context.Context, op string, f func(pgx.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout+5*time.Second)
 	defer cancel()
+	if d.conn == nil || d.conn.IsClosed() {
+		if err := d.connect(ctx); err != nil {
+			return err
+		}
+	}
+	// A SQL_ASCII database may hold any bytes, which it cannot convert.
+	encoding := "UTF8"
+	if d.conn.PgConn().ParameterStatus("server_encoding") == "SQL_ASCII" {
+		encoding = "SQL_ASCII"
+	}
 	tx, err := d.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return pgerr.Wrap(op, err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = '30s'; SET LOCAL row_security = off; SET LOCAL client_encoding = 'UTF8'", pgx.QueryExecModeSimpleProtocol); err != nil {
+	if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = '30s'; SET LOCAL row_security = off; SET LOCAL client_encoding = '"+encoding+"'", pgx.QueryExecModeSimpleProtocol); err != nil {
 		return pgerr.Wrap(op, err)
 	}
 	if err := f(tx); err != nil {

@@ -202,12 +202,27 @@ func (d *Draft) write(p Params) {
 			d.note("No column was found that " + must.remedy + ": add one to the query as " + must.name + ".")
 		}
 	}
+	d.Query = selectSQL(tableSQL(t.String()), columns...)
+	where := "\nWHERE "
 	for _, name := range []string{"deleted_at", "revoked_at"} {
 		if p[name] != "" {
-			d.note("Rows that " + p[name] + " marks are read like all others: leave them out with WHERE if they are dead.")
+			d.Query += where + unmarked(t, p[name])
+			where = "\n  AND "
+			d.note("Rows that " + p[name] + " marks are left out as dead: see that it means this.")
 		}
 	}
-	d.Query = selectSQL(tableSQL(t.String()), columns...)
+}
+
+// unmarked is a condition for rows that a column, which marks deleted or revoked
+// ones by a time or by true, does not mark.
+func unmarked(t *Table, column string) string {
+	switch kind := t.Type(column); {
+	case kind == "boolean":
+		return ident(column) + " IS NOT TRUE"
+	case kind == "date" || strings.HasPrefix(kind, "timestamp"):
+		return ident(column) + " IS NULL"
+	}
+	return "coalesce(" + ident(column) + "::text, '') IN ('', 'false', 'f', 'no', '0')"
 }
 
 func (d *Draft) note(text string) { d.Notes = append(d.Notes, text) }
@@ -223,7 +238,8 @@ func (s *survey) atDraft(ctx context.Context, c *Catalogue, d *Draft) error {
 		return nil
 	}
 	err := s.count(ctx, d.Query, &d.Counts)
-	if err == nil {
+	if err == nil && s.left() > 0 {
+		s.db.Close() // a pool may have no more than one connection for us
 		// Also the reader must take it: columns' types, keys.
 		var r *source.Reader
 		look := &look{of: map[string]int{}}

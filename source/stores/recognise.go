@@ -58,6 +58,9 @@ type Limits struct {
 	// by the planner's estimate and by the first rows.
 	Count time.Duration
 	First int64 // the number of those rows; 0 is 10,000
+	// All bounds looking at the rows of all places; 0 is a minute. Of what is left
+	// then, only estimates are told.
+	All time.Duration
 	// Store and Table, unless empty, choose the place that comes first among those of
 	// the survey: by a store's name, by a table's.
 	Store, Table string
@@ -81,6 +84,9 @@ func Recognise(ctx context.Context, cfg *pgx.ConnConfig, limits Limits) (*Survey
 	if limits.First == 0 {
 		limits.First = 10_000
 	}
+	if limits.All == 0 {
+		limits.All = time.Minute
+	}
 	db, err := Connect(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -103,7 +109,7 @@ func Recognise(ctx context.Context, cfg *pgx.ConnConfig, limits Limits) (*Survey
 		known = append(known, f.Match.Tables...)
 	}
 	s.Drafts = drafts(c, known)
-	look := survey{db: db, cfg: cfg, limits: limits}
+	look := survey{db: db, cfg: cfg, limits: limits, until: time.Now().Add(limits.All)}
 	for _, f := range s.Found {
 		if err := look.at(ctx, f); err != nil {
 			return nil, err
@@ -337,7 +343,11 @@ type survey struct {
 	db     *DB
 	cfg    *pgx.ConnConfig
 	limits Limits
+	until  time.Time // when the time for looking at rows is over
 }
+
+// left returns how much of the time for looking at rows is left.
+func (s *survey) left() time.Duration { return time.Until(s.until) }
 
 // at looks at the rows of one place. Its error is one of the connection.
 func (s *survey) at(ctx context.Context, f *Found) error {
@@ -345,8 +355,15 @@ func (s *survey) at(ctx context.Context, f *Found) error {
 		return nil
 	}
 	err := s.count(ctx, f.Query, &f.Counts)
-	if err == nil {
-		err = s.sampleOf(ctx, f)
+	if err == nil && s.left() > 0 {
+		// Past its time, or where the server gives it no connection, nothing is known of
+		// the values; the rest of what was found is worth telling all the same.
+		look, cancel := context.WithDeadline(ctx, s.until.Add(time.Second))
+		defer cancel()
+		if err = s.sampleOf(look, f); lost(err) && ctx.Err() == nil {
+			f.Sample = Sample{}
+			return nil
+		}
 	}
 	if err == nil || lost(err) {
 		return err
@@ -367,7 +384,7 @@ func (s *survey) sampleOf(ctx context.Context, f *Found) error {
 			return nil
 		}
 	}
-	return s.sample(ctx, f.Query, f.Store, inner, &f.Sample)
+	return s.sample(ctx, f.Query, f.Store, inner, !f.Counts.slow, &f.Sample)
 }
 
 // lost reports that an error speaks of the connection or the command's end, and

@@ -127,6 +127,12 @@ func TestRecognise_Drafts(t *testing.T) {
 			"SELECT id AS key,\n  access_token AS access_token,\n  refresh_token AS refresh_token\nFROM t", "subject_id", "says whose the token is"},
 		{"without a key", `user_id int, access_token text, refresh_token text`,
 			"SELECT access_token AS access_token,\n  refresh_token AS refresh_token,\n  user_id AS subject_id\nFROM t", "key", "tells rows apart"},
+		{"a style of its own", `"Id" uuid PRIMARY KEY, "Provider" text, "UserId" uuid, "AccessToken" text, "RefreshToken" text, "ExpiresAt" timestamptz, "Scopes" text[]`,
+			"SELECT \"Id\" AS key,\n  \"Provider\" AS provider,\n  \"AccessToken\" AS access_token,\n  \"RefreshToken\" AS refresh_token,\n  \"ExpiresAt\" AS expires_at,\n  \"UserId\" AS subject_id,\n  \"Scopes\" AS scopes\nFROM t", "", ""},
+		{"dead rows", `id int PRIMARY KEY, user_id int, access_token text, refresh_token text, expires_at timestamptz, deleted boolean, revoked_at timestamptz`,
+			"SELECT id AS key,\n  access_token AS access_token,\n  refresh_token AS refresh_token,\n  expires_at AS expires_at,\n  user_id AS subject_id\nFROM t\nWHERE deleted IS NOT TRUE\n  AND revoked_at IS NULL", "", "revoked_at marks are left out"},
+		{"rows dead by a text", `id int PRIMARY KEY, user_id int, access_token text, refresh_token text, expires_at timestamptz, is_revoked smallint`,
+			"SELECT id AS key,\n  access_token AS access_token,\n  refresh_token AS refresh_token,\n  expires_at AS expires_at,\n  user_id AS subject_id\nFROM t\nWHERE coalesce(is_revoked::text, '') IN ('', 'false', 'f', 'no', '0')", "", "left out"},
 		{"sessions", `id text PRIMARY KEY, token text NOT NULL, user_id text, expires_at timestamptz, ip text`, "", "", ""},
 		{"settings", `id int PRIMARY KEY, tokens_used int, access_token_count int, credentials text`, "", "", ""},
 	} {

@@ -47,7 +47,7 @@ var (
 )
 
 // tableColumns are the columns of apps' own tables. snake_case names are also
-// looked for in camelCase and in lower case.
+// looked for in camelCase and in lower case, and then in any case.
 var tableColumns = []tableColumn{
 	{Param{Name: "provider", Doc: "the column with the provider"},
 		[]string{"provider", "provider_name", "provider_key", "provider_slug", "oauth_provider", "integration", "integration_type", "service", "service_name", "platform", "vendor"}, notTexts},
@@ -172,7 +172,7 @@ func (o *ownTable) match(c *Catalogue, f tableMatch, given Params) (Match, bool)
 		p["user_id"] == "" && p["tenant"] == "" && p["subject_type"] == "" || slices.ContainsFunc(p.List("key"), func(k string) bool { return !t.Has(k) }) {
 		return Match{}, false
 	}
-	if p["owner_type"] != "" && p["user_id"] != "owner_id" && p["user_id"] != "ownerId" && given["owner_type"] == "" {
+	if p["owner_type"] != "" && fold(p["user_id"]) != "ownerid" && given["owner_type"] == "" {
 		p["owner_type"] = ""
 	}
 	if p["expires_in"] == "" && p["response"] == "" && given["issued_at"] == "" {
@@ -197,10 +197,19 @@ func (o *ownTable) column(t *Table, col tableColumn, provider string) string {
 			names = append(names, provider+"_id")
 		}
 	}
-	for _, name := range append(names, usual...) {
+	fits := func(column string) bool { return col.unfit == nil || !col.unfit.MatchString(t.Type(column)) }
+	names = append(names, usual...)
+	for _, name := range names {
 		for _, spelling := range []string{name, camel(name), strings.ReplaceAll(name, "_", "")} {
-			if t.Has(spelling) && (col.unfit == nil || !col.unfit.MatchString(t.Type(spelling))) {
+			if t.Has(spelling) && fits(spelling) {
 				return spelling
+			}
+		}
+	}
+	for _, name := range names { // "ExpiresAt", "EXPIRES_AT"
+		for _, c := range t.Columns {
+			if fold(c.Name) == fold(name) && fits(c.Name) {
+				return c.Name
 			}
 		}
 	}
