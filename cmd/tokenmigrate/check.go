@@ -33,7 +33,7 @@ Nothing is written anywhere, and no import call is made: of the endpoint only th
 connectors are read.
 
 Exit codes: 0 nothing failed, warnings aside; 78 something failed that a person
-must change; 5 nothing failed but that a database or the endpoint is not there.`,
+must change; 5 nothing failed but that a database or the endpoint is not there, or too slow.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.newCheckup(cmd, asJSON)
 			if err != nil {
@@ -79,6 +79,7 @@ type finding struct {
 	Remedy string `json:"remedy"`
 
 	away bool // failed, but may be well later without anybody changing anything
+	slow bool // away, since a statement took too long
 }
 
 // checkup is one round of all checks.
@@ -220,7 +221,11 @@ func (c *checkup) failure(name, section string, err error) {
 		c.away(name, "start the server, or correct host and port in "+section+".url, and see that this machine may reach it", "%v", err)
 		return
 	case code == "57014":
-		c.away(name, "an index on what the query calls key and key_2 makes it fast; see also the role's statement_timeout", "%v", err)
+		remedy := "see the role's statement_timeout, and whether the server is busy"
+		if section == "source" {
+			remedy = fmt.Sprintf("an index on what the query calls key and key_2 makes it fast; a run waits %s instead of %s for each statement, and then fails as well", source.DefaultStatementTimeout, checkPatience)
+		}
+		c.add(finding{Name: name, Status: statusFailed, Text: "this could not be looked at, since it takes too long: " + err.Error(), Remedy: remedy, away: true, slow: true})
 		return
 	case pgerr.ClassOf(err) == pgerr.Again:
 		c.away(name, "try again when the server has recovered", "%v", err)
@@ -311,8 +316,11 @@ func (c *checkup) finish() error {
 
 // verdict is nil unless a check failed.
 func (c *checkup) verdict() error {
-	failed, away := int64(0), int64(0)
+	failed, away, slow := int64(0), int64(0), int64(0)
 	for _, f := range c.findings {
+		if f.slow {
+			slow++
+		}
 		switch {
 		case f.away:
 			away++
@@ -323,6 +331,8 @@ func (c *checkup) verdict() error {
 	switch {
 	case failed > 0:
 		return &checkFailed{fmt.Sprintf("%s failed", plural(failed+away, "check")), migrate.ErrConfig}
+	case slow > 0 && slow == away:
+		return &checkFailed{"a database takes too long over what was to be looked at; nothing else failed", migrate.ErrUnavailable}
 	case away > 0:
 		return &checkFailed{"a database or the endpoint is not there; nothing else failed", migrate.ErrUnavailable}
 	}

@@ -100,7 +100,7 @@ func (c *checkup) checkpoint(ctx context.Context) {
 	if c.server(ctx, "checkpoint", cfg, true) == nil || c.broken("checkpoint.schema") {
 		return
 	}
-	start, cancel := context.WithTimeout(ctx, connectTimeout)
+	start, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
 	store, err := c.a.openCheckpoint(start, c.cfg)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -17,6 +18,10 @@ import (
 )
 
 const (
+	// checkPatience is how long one statement may take on the source: a person waits.
+	// A run gives it source.DefaultStatementTimeout.
+	checkPatience = 15 * time.Second
+
 	sampleRows  = 1000 // rows that are mapped
 	sampleShown = 5    // of them, at least as far as there are some
 	sampleMost  = 10   // and at most, so that each outcome is shown once
@@ -44,7 +49,7 @@ func (c *checkup) source(ctx context.Context) {
 		return
 	}
 	c.group = groupReading
-	start, cancel := context.WithTimeout(ctx, 2*connectTimeout)
+	start, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
 	from, err := readAs(start, c.cfg, zerolog.Nop())
 	if err != nil {
@@ -53,7 +58,7 @@ func (c *checkup) source(ctx context.Context) {
 		return
 	}
 	c.stored = from.plan.Tables()
-	from.options.Log = c.log
+	from.options.Log, from.options.StatementTimeout = c.log, checkPatience
 	r, err := source.Open(start, cfg, from.options)
 	var refused *source.ConfigError
 	switch {

@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"tokenmigrate/checkpoint/pgerr"
 	"tokenmigrate/checkpoint/pgserver"
 )
 
@@ -45,6 +48,30 @@ func TestCheck_JudgesServers(t *testing.T) {
 		checkup.tls("source", &c.server)
 		if f := checkup.findings[0]; f.Status != c.want || !strings.Contains(f.Text, c.says) || (f.Remedy == "") != (c.want == statusOK) {
 			t.Errorf("%+v: got %+v, want %s and %q", c.server, f, c.want, c.says)
+		}
+	}
+}
+
+// A statement that takes too long is not a server that is not there.
+func TestCheck_TellsWhatIsSlow(t *testing.T) {
+	slow := pgerr.Wrap("read", &pgconn.PgError{Code: "57014", Message: "canceling statement due to statement timeout"})
+	gone := pgerr.Wrap("read", &pgconn.PgError{Code: "57P01", Message: "terminating connection"})
+	for _, c := range []struct {
+		errs []error
+		want string
+	}{
+		{[]error{slow}, "a database takes too long over what was to be looked at"},
+		{[]error{slow, gone}, "a database or the endpoint is not there"},
+	} {
+		checkup := &checkup{cfg: &Config{}, group: groupKeys}
+		for _, err := range c.errs {
+			checkup.failure("null_keys", "source", err)
+		}
+		if f := checkup.findings[0]; f.Status != statusFailed || !strings.Contains(f.Text, "takes too long") || !strings.Contains(f.Remedy, "waits 1m0s instead of 15s") {
+			t.Errorf("got %+v", f)
+		}
+		if err := checkup.verdict(); exitCode(err) != 5 || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("got %v, exit code %d, want %q and 5", err, exitCode(err), c.want)
 		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"tokenmigrate/checkpoint/localpg/bouncer"
 	"tokenmigrate/migrate/connect/sandbox"
 )
@@ -524,6 +526,26 @@ func TestCheck_KeepsATokenInTheConnectorColumn(t *testing.T) {
 		if calls := r.endpoint.Audit().Calls; len(calls) > 0 && slices.ContainsFunc(calls, func(call sandbox.Call) bool { return strings.Contains(call.URI, "connectors") }) {
 			t.Errorf("%s: the endpoint was asked", name)
 		}
+	}
+}
+
+// What bounds connecting does not bound looking.
+func TestRun_WaitsForALockOnTheSource(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{}).fill(3)
+	holder := r.dial(r.env["SOURCE_DATABASE_URL"])
+	mustExec(t, holder, `BEGIN`)
+	mustExec(t, holder, `LOCK TABLE accounts`)
+	freed := make(chan error, 1)
+	go func() {
+		_, err := holder.Exec(t.Context(), fmt.Sprintf(`SELECT pg_sleep(%d); COMMIT`, int(connectTimeout.Seconds())+1), pgx.QueryExecModeSimpleProtocol)
+		freed <- err
+	}()
+	if c := r.command("run"); c.code != 0 {
+		t.Errorf("exit code: got %d, want 0\n%s", c.code, c.stderr)
+	}
+	if err := <-freed; err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -100,8 +100,14 @@ that takes. It needs no credential and no more than SELECT.`,
 	return cmd
 }
 
-// connectTimeout is how long a database may take to answer at the start.
-const connectTimeout = 10 * time.Second
+const (
+	// connectTimeout is how long the checkpoint's database may take to answer at the
+	// start. Connecting to the source has limits of its own.
+	connectTimeout = 10 * time.Second
+	// lookLimit is how long looking may take then: a large catalogue, or a lock on
+	// the source's table, takes longer than connecting.
+	lookLimit = time.Minute
+)
 
 // migrate opens what a run or a dry run works with, and ends with its report.
 func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migrate.Migrator) (*report.Report, error)) error {
@@ -127,7 +133,7 @@ func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migr
 	}
 	defer client.Close()
 
-	start, cancel := context.WithTimeout(ctx, connectTimeout)
+	start, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
 	from, err := readAs(start, cfg, log)
 	if err != nil {
@@ -141,7 +147,7 @@ func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migr
 		return err
 	}
 	defer src.Close()
-	store, err := a.openCheckpoint(start, cfg)
+	store, err := a.openCheckpoint(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -177,6 +183,8 @@ func newClient(cfg *Config, timeout time.Duration) (*connect.Client, error) {
 // openCheckpoint connects to the checkpoint. One that cannot be reached within
 // connectTimeout is an error of class pgerr.Again.
 func (a *app) openCheckpoint(ctx context.Context, cfg *Config) (*checkpoint.Store, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
 	store, err := checkpoint.Open(ctx, cfg.Checkpoint.DB, cfg.Checkpoint.Schema)
 	if err != nil && errors.Is(err, context.DeadlineExceeded) {
 		return nil, fmt.Errorf("%w: the checkpoint database does not answer within %s: %w", migrate.ErrUnavailable, connectTimeout, err)
