@@ -43,7 +43,6 @@ func (s *section) database() *pgx.ConnConfig {
 	if password.filled() {
 		cfg.Password = password.text
 	}
-	cfg.DialFunc = databaseDialer.DialContext
 	if lacksSSLMode(cfg, written) {
 		dsn.problem("%s%s", dsn.of(), needsSSLMode)
 	}
@@ -60,6 +59,7 @@ func parseDSN(dsn string) (cfg *pgx.ConnConfig, why string) {
 	if err != nil {
 		return nil, dsnWords(err)
 	}
+	cfg.DialFunc = databaseDialer.DialContext
 	return cfg, ""
 }
 

@@ -31,7 +31,15 @@ checkpoint:
 	if problems != "" {
 		t.Fatal(problems)
 	}
+	app := &app{getenv: func(name string) (string, bool) {
+		return "postgres://u@" + l.Addr().String() + "/db", name == sourceVariable
+	}}
+	looked, err := app.sourceDatabase(app.initCommand(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, dial := range map[string]func() (net.Conn, error){
+		"init":       func() (net.Conn, error) { return looked.DialFunc(t.Context(), "tcp", l.Addr().String()) },
 		"source":     func() (net.Conn, error) { return cfg.Source.DB.DialFunc(t.Context(), "tcp", l.Addr().String()) },
 		"checkpoint": func() (net.Conn, error) { return cfg.Checkpoint.DB.DialFunc(t.Context(), "tcp", l.Addr().String()) },
 	} {

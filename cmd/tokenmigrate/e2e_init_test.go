@@ -343,7 +343,7 @@ func TestInit_TellsWhatCannotBe(t *testing.T) {
 		{name: "a password in a URL", args: []string{"--url", "postgres://app:" + password + "@localhost/db"}, code: 78, says: []string{"--url holds a password", "PGPASSWORD"}},
 		{name: "a password in a query", args: []string{"--url", "postgres://app@localhost/db?password=" + password}, code: 78, says: []string{"--url holds a password"}},
 		{name: "a password in a keyword string", args: []string{"--url=host=localhost password = '" + password + "'"}, code: 78, says: []string{"--url holds a password"}},
-		{name: "a password in the flag's variable", env: []string{"TOKENMIGRATE_URL=postgres://app:" + password + "@localhost/db"}, code: 78, says: []string{"--url holds a password"}},
+		{name: "a password in the flag's variable", env: []string{"TOKENMIGRATE_URL=postgres://app:" + password + "@localhost/db"}, code: 78, says: []string{"TOKENMIGRATE_URL holds a password", "for --url"}},
 		{name: "a broken URL with a password", args: []string{"--url", "postgres://app:" + password + "@@localhost:x/db"}, code: 78, says: []string{"--url"}},
 		{name: "a URL as argument", args: []string{"postgres://app:" + password + "@localhost/db"}, code: 78, says: []string{"takes no arguments"}},
 		{name: "no sslmode", args: []string{"--url", "postgres://app@db.example.com/db"}, code: 78, says: []string{"--url has no sslmode"}},

@@ -74,7 +74,10 @@ func (a *app) sourceDatabase(cmd *cobra.Command, url string) (*pgx.ConnConfig, e
 	usage := func(format string, args ...any) error {
 		return &usageError{cmd.CommandPath(), fmt.Errorf(format, args...)}
 	}
-	name, dsn := "--url", url
+	name, dsn, seen := "--url", url, ", which other processes can see"
+	if by := cmd.Flags().Lookup("url").Annotations[givenBy]; len(by) > 0 {
+		name, seen = by[0], " and stands for --url, which must hold none"
+	}
 	if !cmd.Flags().Changed("url") {
 		name, dsn = sourceVariable, ""
 		if text, ok := a.getenv(sourceVariable); ok {
@@ -87,8 +90,8 @@ func (a *app) sourceDatabase(cmd *cobra.Command, url string) (*pgx.ConnConfig, e
 	written := dsnSettings(dsn)
 	a.cfg = &Config{}
 	a.cfg.secrets.add(written["password"], written["sslpassword"])
-	if name == "--url" && (written["password"] != "" || written["sslpassword"] != "") {
-		return nil, usage("--url holds a password, which other processes can see; leave it out and set PGPASSWORD, or set %s to the whole string", sourceVariable)
+	if name != sourceVariable && (written["password"] != "" || written["sslpassword"] != "") {
+		return nil, usage("%s holds a password%s; leave it out and set PGPASSWORD, or set %s to the whole string", name, seen, sourceVariable)
 	}
 	cfg, why := parseDSN(dsn)
 	switch {

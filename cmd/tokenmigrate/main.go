@@ -200,6 +200,9 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return fmt.Errorf("%s has no command %q; %s", cmd.CommandPath(), args[0], remedy)
 }
 
+// givenBy annotates a flag with the environment variable that gave it its value.
+const givenBy = "environment"
+
 // fromEnvironment gives flags that are not on the command line the value of
 // their environment variable, if it is set.
 func fromEnvironment(cmd *cobra.Command, getenv func(string) (string, bool)) error {
@@ -212,6 +215,8 @@ func fromEnvironment(cmd *cobra.Command, getenv func(string) (string, bool)) err
 		}
 		if err := cmd.Flags().Set(f.Name, value); err != nil {
 			problems = append(problems, &usageError{cmd.CommandPath(), badFlag(name, err)})
+		} else {
+			_ = cmd.Flags().SetAnnotation(f.Name, givenBy, []string{name})
 		}
 	})
 	return errors.Join(problems...)
