@@ -267,13 +267,13 @@ func TestNodeAES_RefusesWrongParameters(t *testing.T) {
 		given Params
 		keys  Keys
 	}{
-		"source.params.layout":                                 {Params{"layout": "iv;iv"}, nil},
-		"source.params.algorithm: is none":                     {Params{"algorithm": "none"}, Keys{"encryption_key": secret(nodeHex)}},
-		"source.params.iterations":                             {Params{"derive": "scrypt", "iterations": "1000"}, nil},
-		"source.params.nonce_length":                           {Params{"nonce_length": "twelve"}, nil},
-		"source.decrypt.encryption_key":                        {Params{"derive": "hex"}, Keys{"encryption_key": secret("nonsense")}},
-		"no table tokens with the columns":                     {Params{"refresh_token": "nowhere"}, nil},
-		"there is no table tokens with the columns that the p": {Params{"aad": "{nowhere}"}, nil},
+		"source.params.layout":                                            {Params{"layout": "iv;iv"}, nil},
+		"source.params.algorithm: is none":                                {Params{"algorithm": "none"}, Keys{"encryption_key": secret(nodeHex)}},
+		"source.params.iterations":                                        {Params{"derive": "scrypt", "iterations": "1000"}, nil},
+		"source.params.nonce_length":                                      {Params{"nonce_length": "twelve"}, nil},
+		"source.decrypt.encryption_key":                                   {Params{"derive": "hex"}, Keys{"encryption_key": secret("nonsense")}},
+		"source.params.refresh_token: table tokens has no column nowhere": {Params{"refresh_token": "nowhere"}, nil},
+		"table tokens lacks columns":                                      {Params{"aad": "{nowhere}"}, nil},
 	} {
 		_, err := nodeAES.Prepare(t.Context(), config, Params{"table": "tokens"}.With(c.given), c.keys)
 		var bad *source.ConfigError
