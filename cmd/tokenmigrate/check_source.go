@@ -228,7 +228,7 @@ var sampleAdvice = map[string]string{
 	string(source.ReasonInvalidEnvironment): "invalid_environment: correct the column environment",
 	string(source.ReasonUnknownProvider):    "unknown_provider: name the provider in destination.connectors, if only as skip",
 	string(source.ReasonInvalidField):       "invalid_field: see the rows below",
-	string(source.ReasonDecryptFailed):      "decrypt_failed: give the right keys in source.decrypt",
+	string(source.ReasonDecryptFailed):      "decrypt_failed: give the right keys in source.decrypt, and see what source.params says of the cipher (of node-aes: layout, derive, algorithm)",
 	"expired":                               "expired: policy.expired: send sends such tokens all the same",
 	"too_large":                             "too_large: see whether access_token is what is meant, or raise send.chunk_bytes",
 	"duplicate":                             "duplicate: choose the newest row of each subject in the query, or see policy.duplicates",

@@ -278,6 +278,9 @@ func TestCheck_TellsWhatIsWrong(t *testing.T) {
 			want: []wants{{Group: groupSample, Name: "sample", Status: statusFailed, Text: "20 invalid missing_expiry", Remedy: "source.missing_expiry"}}},
 		{name: "no expiry in some rows", spoil: func(r *rig) { r.exec(`UPDATE accounts SET expires = NULL WHERE id > 10`) },
 			want: []wants{{Group: groupSample, Name: "sample", Status: statusWarning, Text: "10 can be sent, 10 invalid missing_expiry"}, {Group: groupSample, Name: "row", Status: statusWarning, Text: `key "11": invalid missing_expiry`}}},
+		{name: "nothing to send", code: 78, spoil: func(r *rig) {
+			r.exec(`UPDATE accounts SET expires = NULL WHERE id > 10; UPDATE accounts SET expires = now() - interval '1 day', refresh = NULL WHERE id <= 10`)
+		}, want: []wants{{Group: groupSample, Name: "sample", Status: statusFailed, Text: "10 invalid missing_expiry"}}},
 		{name: "no rows", spoil: func(r *rig) { r.exec(`DELETE FROM accounts`) },
 			want: []wants{{Group: groupSample, Name: "sample", Status: statusWarning, Text: "no rows"}}},
 		{name: "no right to make the tables", spoil: func(r *rig) { role(r, checkpointURL) }, code: 78,

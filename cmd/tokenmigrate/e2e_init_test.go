@@ -386,7 +386,7 @@ func TestInit_WithoutPrivileges(t *testing.T) {
 		t.Errorf("got exit code %d, want 0 and a configuration of Auth.js\n%s%s", p.code, p.stdout, p.stderr)
 	}
 	grant := "GRANT USAGE ON SCHEMA public TO " + role + "; GRANT SELECT ON public.accounts TO " + role
-	for _, want := range []string{"may not read table public.accounts", grant, "public.grants", "GRANT SELECT ON public.grants"} {
+	for _, want := range []string{"may not read table public.accounts", grant, "public.grants", "GRANT SELECT ON public.grants", "grant what is told above for public.accounts, and run init again"} {
 		if !strings.Contains(p.stderr, want) {
 			t.Errorf("the summary: got no %q\n%s", want, p.stderr)
 		}

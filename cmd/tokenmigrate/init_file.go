@@ -334,9 +334,28 @@ func (f *starter) remarks(c stores.Counts, idle []stores.ProviderCount, unnamed,
 	}
 }
 
+// closed names the tables of the configuration that the role may not read, or "".
+func (f *starter) closed() string {
+	if first := f.survey.First; first != nil {
+		if first.Table.Readable {
+			return ""
+		}
+		return oneLine(first.Table.SQL())
+	}
+	var names []string
+	for _, t := range f.survey.Found[0].Unreadable {
+		names = append(names, oneLine(t.SQL()))
+	}
+	return strings.Join(names, ", ")
+}
+
 // nextSteps says what to do with the file.
 func (f *starter) nextSteps() string {
 	var b strings.Builder
+	if closed := f.closed(); closed != "" {
+		fmt.Fprintf(&b, "\nNext: grant what is told above for %s, and run init again: only then it counts\n", closed)
+		b.WriteString("tokens by provider, and sees whether they are encrypted. Or, without that:\n")
+	}
 	fmt.Fprintf(&b, "\nNext, with the configuration that stands on stdout in a file:\n")
 	fmt.Fprintf(&b, "  1. fill in what it leaves open: scl_%s is no connector\n", replaceMe)
 	fmt.Fprintf(&b, "  2. set %s\n", strings.Join(f.variables, ", "))
