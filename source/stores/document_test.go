@@ -40,9 +40,9 @@ func TestScopesSQL_ByProvider(t *testing.T) {
 		"":                      "",
 		" ; ":                   "",
 		"a b":                   "'a b'::text AS scopes",
-		"google=a b; x = o'k ;": "CASE p WHEN 'google' THEN 'a b' WHEN 'x' THEN 'o''k' ELSE NULL END AS scopes",
-		"google=a;b":            "CASE p WHEN 'google' THEN 'a' ELSE 'b' END AS scopes",
-		"google=":               "CASE p WHEN 'google' THEN '' ELSE NULL END AS scopes",
+		"google=a b; x = o'k ;": "CASE (p)::text WHEN 'google' THEN 'a b' WHEN 'x' THEN 'o''k' ELSE NULL END AS scopes",
+		"google=a;b":            "CASE (p)::text WHEN 'google' THEN 'a' ELSE 'b' END AS scopes",
+		"google=":               "CASE (p)::text WHEN 'google' THEN '' ELSE NULL END AS scopes",
 	} {
 		if got := scopesSQL(Params{"scopes": given}, "p"); got != want {
 			t.Errorf("%q: got %s, want %s", given, got, want)
