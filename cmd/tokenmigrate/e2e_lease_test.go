@@ -19,7 +19,7 @@ func TestRun_WaitsForTheOtherWorker(t *testing.T) {
 	first := r.start(nil, "run")
 	r.untilCalls(2)
 	second := r.start(nil, "run")
-	second.untilSays("another worker holds this shard")
+	second.untilSays("another worker holds this shard; waiting for it to end. See `status`")
 	if code := first.wait(); code != 0 {
 		t.Fatalf("the first: exit code: got %d, want 0\n%s", code, first.said())
 	}
