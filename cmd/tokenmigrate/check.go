@@ -260,7 +260,9 @@ func splitRemedy(sentence string) (text, remedy string) {
 // add notes a finding, and prints it where findings are printed as they come.
 func (c *checkup) add(f finding) {
 	f.Group = c.group
-	f.Text, f.Remedy = oneLine(c.cfg.Redact(f.Text)), oneLine(c.cfg.Redact(f.Remedy))
+	for _, text := range []*string{&f.Text, &f.Remedy} {
+		*text = oneLine(hidePasswords(c.cfg.Redact(*text)))
+	}
 	c.findings = append(c.findings, f)
 	c.title()
 	c.print("  %-8s %s\n", f.Status, f.Text)

@@ -16,6 +16,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -81,8 +82,6 @@ func run(drain, cut context.Context, args []string, getenv func(string) (string,
 	a := &app{args: args, cut: cut, getenv: getenv, stdout: stdout, stderr: stderr}
 	root := a.command()
 	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	err := root.ExecuteContext(drain)
 	if err != nil {
 		a.printError(err)
@@ -93,7 +92,7 @@ func run(drain, cut context.Context, args []string, getenv func(string) (string,
 // printError tells an error on stderr, one line for each problem, through the
 // last line of defence against secrets.
 func (a *app) printError(err error) {
-	text := a.cfg.Redact(err.Error())
+	text := hidePasswords(a.cfg.Redact(err.Error()))
 	for line := range strings.Lines(text) {
 		fmt.Fprintln(a.stderr, "tokenmigrate:", strings.TrimRight(line, "\n"))
 	}
@@ -101,6 +100,18 @@ func (a *app) printError(err error) {
 	if errors.As(err, &usage) {
 		fmt.Fprintf(a.stderr, "tokenmigrate: see `%s --help`\n", usage.command)
 	}
+}
+
+// What is put where no connection string is expected, and quoted in a complaint,
+// is no secret of the configuration's.
+var (
+	urlPassword     = regexp.MustCompile(`(://[^\s:/@]*:)\S*@`)
+	keywordPassword = regexp.MustCompile(`(?i)(password\s*=\s*)('[^']*'|[^\s&"']+)`)
+)
+
+// hidePasswords takes the passwords out of connection strings in a text.
+func hidePasswords(text string) string {
+	return keywordPassword.ReplaceAllString(urlPassword.ReplaceAllString(text, "${1}[redacted]@"), "${1}[redacted]")
 }
 
 // usageError is a command line that cannot be understood.
@@ -144,11 +155,30 @@ func (a *app) command() *cobra.Command {
 		a.pauseCommand("pause", true, "Let running and later workers make no calls", "paused; workers stop calling within 5 seconds"),
 		a.pauseCommand("resume", false, "Let paused workers go on", "goes on within 5 seconds"), a.paceCommand(),
 		a.initCommand(), a.storesCommand(), a.checkCommand(), a.checkpointCommand(), newSandboxCommand(programVersion()), a.demoCommand(), a.versionCommand())
+	root.SetOut(a.stdout) // before what follows, which keeps it
+	root.SetErr(a.stderr)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd("completion")
 	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "help":
+			cmd.Args = helpTopic
+		case "completion": // which by itself runs nothing, so that no one would look at its arguments
+			cmd.Args, cmd.RunE = nil, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
 		wrapArgs(cmd)
 	}
 	wrapArgs(root)
 	return root
+}
+
+// helpTopic refuses to help with what is no command.
+func helpTopic(help *cobra.Command, args []string) error {
+	cmd, rest, _ := help.Root().Find(args)
+	if len(rest) == 0 || !cmd.HasAvailableSubCommands() {
+		return nil
+	}
+	return noArguments(cmd, rest)
 }
 
 // wrapArgs makes complaints about arguments usage errors.
