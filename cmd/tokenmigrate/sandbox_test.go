@@ -79,7 +79,7 @@ func TestSandboxCommand_ServesUntilStopped(t *testing.T) {
 func TestSandboxCommand_RefusesBadFlags(t *testing.T) {
 	t.Setenv("SANDBOX_EMPTY", "")
 	for _, c := range []struct{ args, want string }{
-		{"--addr 0.0.0.0:8787", `invalid argument "0.0.0.0:8787" for "--addr" flag: the address "0.0.0.0:8787" is not a loopback one`},
+		{"--addr 0.0.0.0:8787", `--addr: the address "0.0.0.0:8787" is not a loopback one`},
 		{"--addr 8787", "is not HOST:PORT, such as 127.0.0.1:8787"},
 		{"--fault rest=3%", `no fault has the name "rest"; use a status code or one of`},
 		{"--fault 500=200%", "write 3%, 1/5 or #7"},
