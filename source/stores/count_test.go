@@ -108,17 +108,20 @@ func TestRecognise_EndsInTime(t *testing.T) {
 			'a'::text AS "providerAccountId", 't'::text AS access_token, 't'::text AS refresh_token, 1893456000::bigint AS expires_at, 's'::text AS scope FROM rows`, i))
 	}
 	config := newDatabase(t, statements...)
-	start := time.Now()
 	s := recognise(t, config, Limits{Count: time.Second, All: 2 * time.Second})
-	if took := time.Since(start); took > 12*time.Second {
-		t.Errorf("took %s, want little more than 2 s", took)
-	}
 	if len(s.Found) != 5 {
 		t.Fatalf("found: got %d places, want 5", len(s.Found))
 	}
+	tried := 0
 	for _, f := range s.Found {
+		if f.Counts.slow {
+			tried++
+		}
 		if f.Counts.Exact || f.Counts.Rows != 100000 || f.Problem != nil {
 			t.Errorf("%s: got %+v, %v; want an estimate", f.Match.Variant, f.Counts, f.Problem)
 		}
+	}
+	if tried > 2 {
+		t.Errorf("counted in vain at %d places, a second each, want no more than fit into 2 s", tried)
 	}
 }
