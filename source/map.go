@@ -275,7 +275,7 @@ func (m *mapper) quote(row *Row, text string) string {
 			return "(withheld, it resembles a credential of the row)"
 		}
 	}
-	if len(text) > maxQuoted || strings.ContainsFunc(text, notPlain) {
+	if len(text) > maxQuoted && !longName(text) || strings.ContainsFunc(text, notPlain) {
 		return fmt.Sprintf("(a text of %d characters)", utf8.RuneCountInString(text))
 	}
 	return strconv.Quote(text)
@@ -284,6 +284,18 @@ func (m *mapper) quote(row *Row, text string) string {
 // maxQuoted is the longest value that a detail tells: names and times are
 // shorter, nearly all credentials are longer.
 const maxQuoted = 24
+
+// longName tells a text that is longer than maxQuoted and still a name, such as
+// microsoftOutlookOAuth2Api: credentials have more digits.
+func longName(text string) bool {
+	digits := 0
+	for _, c := range text {
+		if unicode.IsDigit(c) {
+			digits++
+		}
+	}
+	return len(text) <= 40 && digits <= 2 && !looksSecret(text)
+}
 
 func notPlain(c rune) bool {
 	return !(c == ' ' || unicode.IsLetter(c) || unicode.IsDigit(c) || strings.ContainsRune("_-.:/+,", c))

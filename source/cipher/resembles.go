@@ -13,6 +13,10 @@ import (
 // so it knows only what no provider's token is: no key is tried.
 func Resembles(text string) string {
 	text = strings.TrimSpace(text)
+	var quoted string
+	if strings.HasPrefix(text, `"`) && json.Unmarshal([]byte(text), &quoted) == nil {
+		text = quoted
+	}
 	for _, known := range resemblances {
 		if known.text.MatchString(text) && (known.sure == nil || known.sure(text)) {
 			return known.name
@@ -26,15 +30,16 @@ var resemblances = []struct {
 	text *regexp.Regexp
 	sure func(string) bool
 }{
-	{"Fernet", regexp.MustCompile(`^(b'|")?gAAAA[A-Za-z0-9_-]{90,}={0,2}['"]?$`), nil},
+	{"Fernet", regexp.MustCompile(`^.{0,16}gAAAA[A-Za-z0-9_-]{90,}={0,2}'?$`), nil},
 	{"Better Auth", regexp.MustCompile(`^\$ba\$[^$]+\$[0-9a-f]{80,}$`), nil},
 	{"OpenSSL or CryptoJS", regexp.MustCompile(`^U2FsdGVkX1[89+/][A-Za-z0-9+/]{20,}={0,2}$`), nil},
-	{"prisma-field-encryption", regexp.MustCompile(`^v1\.aesgcm256\.[0-9a-f]{8}\.`), nil},
+	{"prisma-field-encryption", regexp.MustCompile(`^v[0-9]+\.aesgcm256\.[0-9a-f]{8}\.`), nil},
 	{"Twenty", regexp.MustCompile(`^enc:v[0-9]+:`), nil},
 	{"Vault's transit engine", regexp.MustCompile(`^vault:v[0-9]+:`), nil},
 	{"OpenPGP", regexp.MustCompile(`^-----BEGIN PGP MESSAGE`), nil},
 	{"AES with its IV, tag and ciphertext in hexadecimal", regexp.MustCompile(`^([0-9a-f]{24}|[0-9a-f]{32}):([0-9a-f]{32}:([0-9a-f]{2})+|([0-9a-f]{2})+:[0-9a-f]{32})$`), nil},
-	{"Laravel", regexp.MustCompile(`^"?eyJpdiI6[A-Za-z0-9+/]{40,}={0,2}"?$`), envelope(base64.StdEncoding, "iv", "value")},
+	{"Rails' MessageEncryptor", regexp.MustCompile(`^[A-Za-z0-9+/]{20,}={0,2}--([0-9a-f]{40,64}|[A-Za-z0-9+/]{16}--[A-Za-z0-9+/]{22}==)$`), nil},
+	{"Laravel", regexp.MustCompile(`^eyJpdiI6[A-Za-z0-9+/]{40,}={0,2}$`), envelope(base64.StdEncoding, "iv", "value")},
 	{"a JSON envelope", regexp.MustCompile(`^\{`), func(text string) bool {
 		return hasFields(text, "p", "h") || hasFields(text, "iv", "data") || hasFields(text, "iv", "ciphertext") ||
 			hasFields(text, "iv", "content") || hasFields(text, "iv", "encryptedData") || hasFields(text, "encrypted_credentials")
@@ -44,7 +49,7 @@ var resemblances = []struct {
 // envelope tells base64 of a JSON object with these fields.
 func envelope(encoding *base64.Encoding, fields ...string) func(string) bool {
 	return func(text string) bool {
-		b, err := encoding.DecodeString(strings.Trim(text, `"`))
+		b, err := encoding.DecodeString(text)
 		return err == nil && hasFields(string(b), fields...)
 	}
 }

@@ -9,6 +9,9 @@ func TestResembles(t *testing.T) {
 	for text, want := range map[string]string{
 		"gAAAAABn" + strings.Repeat("aB3_", 25) + "==":                                     "Fernet",
 		"b'gAAAAABn" + strings.Repeat("aB3_", 25) + "=='":                                  "Fernet",
+		"enc:gAAAAABn" + strings.Repeat("aB3_", 25) + "==":                                 "Fernet",
+		`"{\"p\":\"abc\",\"h\":{\"iv\":\"x\"}}"`:                                           "a JSON envelope",
+		strings.Repeat("QUJD", 10) + "==--" + strings.Repeat("0f", 20):                     "Rails' MessageEncryptor",
 		"$ba$2$" + strings.Repeat("0f", 40):                                                "Better Auth",
 		"U2FsdGVkX18DntyA7er74bcp1eFjmqssVe4i8pn0":                                         "OpenSSL or CryptoJS",
 		"v1.aesgcm256.0a1b2c3d.aaaa.bbbb":                                                  "prisma-field-encryption",

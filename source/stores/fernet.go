@@ -18,7 +18,7 @@ var fernet = &Store{
 	Title:   "Fernet columns (Python)",
 	Summary: "one row per grant in a table that you name; text or bytea columns with Fernet values",
 	Params: fernetTable.params(
-		Param{Name: "derive", Default: "direct", Doc: "how keys are made of the configured texts: direct: they are Fernet keys; django: by django-fernet-fields' HKDF; sha256: by SHA-256", Choices: []string{"direct", "django", "sha256"}}, plainParam),
+		Param{Name: "derive", Default: "direct", Doc: "how keys are made of the configured texts: direct: they are Fernet keys; django: by django-fernet-fields' HKDF; sha256: by SHA-256", Choices: []string{"direct", "django", "sha256"}}, plainMarked),
 	Cipher: "Fernet: AES-128-CBC with HMAC-SHA256",
 	Keys: []Key{
 		{Name: "encryption_key", Env: "FERNET_KEY", Doc: "the key, or with derive the secret, such as Django's SECRET_KEY; several separated by commas, the newest first"},
@@ -41,7 +41,7 @@ var fernet = &Store{
 		if err != nil {
 			return nil, err
 		}
-		return newTableOpener(p, nil, guardedCipher(c, p, keys))
+		return newTableOpener(p, nil, guardedCipher(c, p))
 	},
 }
 

@@ -19,7 +19,7 @@ var laravel = &Store{
 	Name: "laravel", Aliases: []string{"socialite", "socialstream"},
 	Title:   "Laravel (Socialite, Socialstream)",
 	Summary: "the app's own table, such as connected_accounts, or columns of users; plain or with encrypted casts",
-	Params:  laravelTable.params(plainWithoutKeys),
+	Params:  laravelTable.params(plainMarked),
 	Cipher:  "AES-CBC with HMAC or AES-GCM, in Laravel's envelope",
 	Keys: []Key{
 		{Name: "app_key", Env: "APP_KEY", Doc: "the application's key, as in its .env: base64:..."},
@@ -37,7 +37,7 @@ var laravel = &Store{
 		if err != nil {
 			return nil, err
 		}
-		return newTableOpener(p, nil, guardedCipher(c, p, keys))
+		return newTableOpener(p, nil, guardedCipher(c, p))
 	},
 }
 

@@ -22,7 +22,7 @@ var pgcrypto = &Store{
 	Params: pgcryptoTable.params(append([]Param{
 		{Name: "function", Default: "pgp", Doc: "what made the values: pgp: pgp_sym_encrypt, also armored or encoded; encrypt: encrypt or encrypt_iv", Choices: []string{"pgp", "encrypt"}},
 		{Name: "type", Default: "aes", Doc: "of encrypt: its third argument, such as aes, aes-cbc/pad:pkcs or bf"},
-		plainParam.of("of pgp: "),
+		plainMarked.of("of pgp: "),
 	}, besideParams("iv")...)...),
 	Cipher: "OpenPGP with a passphrase; or AES or Blowfish as encrypt makes them",
 	Keys: []Key{
@@ -54,7 +54,7 @@ func openPGCrypto(_ context.Context, _ *DB, p Params, keys Keys) (source.Opener,
 		if err != nil {
 			return nil, err
 		}
-		return newTableOpener(p, nil, guardedCipher(c, p, keys))
+		return newTableOpener(p, nil, guardedCipher(c, p))
 	}
 	c, err := cipher.NewPGRaw(cipher.PGRawOptions{Type: p["type"]}, all...)
 	var wrong *cipher.KeyError

@@ -14,7 +14,7 @@ var prismaField = &Store{
 	Name: "prisma-field-encryption", Aliases: []string{"prisma-field", "cloak"},
 	Title:   "prisma-field-encryption",
 	Summary: "one row per grant in a table that you name; fields marked @encrypted",
-	Params:  prismaTable.params(plainParam),
+	Params:  prismaTable.params(plainMarked),
 	Cipher:  "AES-256-GCM, v1.aesgcm256...",
 	Keys: []Key{
 		{Name: "encryption_key", Env: "PRISMA_FIELD_ENCRYPTION_KEY", Doc: "the key, k1.aesgcm256..."},
@@ -29,7 +29,7 @@ var prismaField = &Store{
 		if err != nil {
 			return nil, err
 		}
-		return newTableOpener(p, nil, guardedCipher(c, p, keys))
+		return newTableOpener(p, nil, guardedCipher(c, p))
 	},
 }
 

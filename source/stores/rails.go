@@ -30,7 +30,7 @@ var rails = &Store{
 	Summary: "the app's own table, such as identities or connected_accounts; plain, or by Active Record Encryption, Lockbox or attr_encrypted",
 	Params: railsTable.params(append([]Param{
 		{Name: "flavour", Default: railsActiveRecord, Doc: "what encrypts; told by the names of the columns", Choices: []string{railsActiveRecord, railsLockbox, railsAttrEncrypted, railsPlain}},
-		plainWithoutKeys.of("of active-record: "),
+		plainMarked.of("of active-record: "),
 		{Name: "algorithm", Doc: "of Lockbox: aes-gcm, xchacha20, xsalsa20 or hybrid, several separated by commas; of attr_encrypted: aes-256-gcm, aes-256-cbc, ..."},
 		{Name: "mode", Doc: "of attr_encrypted; told by the columns iv and salt", Choices: []string{"per_attribute_iv", "per_attribute_iv_and_salt", "single_iv_and_salt"}},
 		{Name: "key_table", Doc: "Lockbox's key_table where it is not the table's name; several separated by commas"},
@@ -62,7 +62,7 @@ var rails = &Store{
 		if err != nil {
 			return nil, err
 		}
-		return newTableOpener(p, nil, guardedCipher(c, p, keys))
+		return newTableOpener(p, nil, guardedCipher(c, p))
 	},
 }
 

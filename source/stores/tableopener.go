@@ -76,9 +76,9 @@ func sameCipher(c cipher.Cipher) func(name, inTable string) (sealedColumn, error
 // plainParam says what becomes of values that do not look encrypted.
 var plainParam = Param{Name: "plain", Default: "refused", Doc: "values that do not look encrypted: refused, or allowed, taken as they are", Choices: []string{"refused", "allowed"}}
 
-// plainWithoutKeys is plainParam of stores that also have tables in which nothing
-// is encrypted.
-var plainWithoutKeys = Param{Name: "plain", Doc: "values that do not look encrypted: refused, or allowed, taken as they are; empty: refused where keys are given", Choices: plainParam.Choices}
+// plainMarked is plainParam of ciphers whose values say what they are, so that the
+// value decides.
+var plainMarked = Param{Name: "plain", Default: "allowed", Doc: "values that do not look encrypted: allowed, taken as they are, or refused", Choices: plainParam.Choices}
 
 // of returns the parameter with words before its text.
 func (p Param) of(words string) Param {
@@ -95,9 +95,9 @@ func keysGiven(keys Keys) bool {
 }
 
 // guardedCipher is sameCipher for values that may be wrapped, and are plain only
-// as p allows it; see plainParam and plainWithoutKeys.
-func guardedCipher(c cipher.Cipher, p Params, keys Keys) func(name, inTable string) (sealedColumn, error) {
-	guarded := p["plain"] == "refused" || p["plain"] == "" && keysGiven(keys)
+// as p allows it; see plainMarked.
+func guardedCipher(c cipher.Cipher, p Params) func(name, inTable string) (sealedColumn, error) {
+	guarded := p["plain"] == "refused"
 	return func(string, string) (sealedColumn, error) {
 		return sealedColumn{cipher: cipher.Unwrap(c), guarded: guarded}, nil
 	}
