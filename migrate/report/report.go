@@ -3,7 +3,7 @@
 // it for a terminal.
 //
 // A report holds no credential. Keys stand in it, and connectors and reasons;
-// subject ids do not.
+// subject ids do only where Failure.Subject was asked for.
 package report
 
 import (
@@ -103,9 +103,15 @@ type ProjectionChunkTokens struct {
 	Seconds     float64 `json:"seconds"`
 }
 
+// ExpirySpans are the values of Expiry.UpTo, in order. A token is counted in the
+// first that holds it: "run" is the time that sending takes as projected, so that
+// it is empty where the run is over before the first token dies, and later ones
+// have nothing left where it takes longer than they span.
+func ExpirySpans() []string { return []string{"expired", "run", "1h", "24h", "7d", "30d", "later"} }
+
 // Expiry counts tokens to be sent whose access token expires within a span.
 type Expiry struct {
-	UpTo           string `json:"upTo"` // expired, 1h, 24h, 7d, 30d, later
+	UpTo           string `json:"upTo"` // one of ExpirySpans
 	WithRefresh    int64  `json:"withRefresh"`
 	WithoutRefresh int64  `json:"withoutRefresh"`
 }
@@ -124,6 +130,42 @@ type Failure struct {
 	Connector string `json:"connector"`
 	Reason    string `json:"reason"`
 	Detail    string `json:"detail"`
+	Subject   string `json:"subject,omitempty"` // its subject id, where that was asked for
+}
+
+// Duplicates tells how a dry run looked for tokens of one and the same subject;
+// how many it found stands among the reasons.
+type Duplicates struct {
+	Method string `json:"method"` // hashes: each would-be sent token as one of 8 bytes; empty: not looked for
+	Bytes  int64  `json:"bytes"`  // of memory that this took
+}
+
+// Pace is how fast calls are made.
+type Pace struct {
+	RequestsPerMinute float64 `json:"requestsPerMinute"` // as configured
+	Current           float64 `json:"current"`           // now or at the end; 0: not known
+	Waiting           string  `json:"waiting"`           // what it waits for, in words; empty: nothing, or it is over
+}
+
+// States of a run.
+const (
+	Running = "running"
+	Ended   = "ended"
+	Died    = "died" // without a word: killed, or its machine failed
+)
+
+// RunState is one shard's newest run, as the checkpoint has it.
+type RunState struct {
+	Run         int64      `json:"run"`
+	Shard       int        `json:"shard"`
+	Version     string     `json:"version"` // of the program
+	State       string     `json:"state"`   // Running, Ended or Died
+	StartedAt   time.Time  `json:"startedAt"`
+	HeartbeatAt time.Time  `json:"heartbeatAt"`
+	FinishedAt  *time.Time `json:"finishedAt"`
+	ExitCode    *int       `json:"exitCode"`
+	Waiting     string     `json:"waiting"`
+	LastError   string     `json:"lastError"`
 }
 
 // Remaining is the number of rows that were never reached.
@@ -147,8 +189,12 @@ type Report struct {
 	Reasons    map[string]int64 `json:"reasons"`
 	Connectors []Connector      `json:"connectors"`
 	Calls      Calls            `json:"calls"`
+	Pace       Pace             `json:"pace"`
+	Progress   []ProgressPoint  `json:"progress"` // of a run; at most MaxProgress
+	Runs       []RunState       `json:"runs"`     // by shard; only where the report is made from the checkpoint
 	Projection Projection       `json:"projection"`
-	Expiry     []Expiry         `json:"expiry"`
+	Expiry     []Expiry         `json:"expiry"` // of a dry run; in the order of ExpirySpans
+	Duplicates Duplicates       `json:"duplicates"`
 	Store      Store            `json:"store"`
 	Failures   []Failure        `json:"failures"` // the first MaxFailures
 	Error      string           `json:"error,omitempty"`
@@ -162,6 +208,8 @@ func New(migration, mode string) *Report {
 		Version: Version, Migration: migration, Mode: mode, StartedAt: time.Now().UTC(),
 		Totals: map[string]int64{}, Reasons: map[string]int64{}, Connectors: []Connector{},
 		Calls:      Calls{WaitedSeconds: map[string]float64{}},
+		Progress:   []ProgressPoint{},
+		Runs:       []RunState{},
 		Projection: Projection{ByChunkTokens: []ProjectionChunkTokens{}},
 		Expiry:     []Expiry{}, Failures: []Failure{}, Store: Store{Warnings: []string{}},
 	}
@@ -250,5 +298,6 @@ type RunCounts struct {
 	Connectors []Connector      `json:"connectors"`
 	Calls      Calls            `json:"calls"`
 	Remaining  Remaining        `json:"remaining"`
+	Progress   []ProgressPoint  `json:"progress,omitempty"`
 	StoppedBy  string           `json:"stoppedBy,omitempty"` // once it has ended
 }
