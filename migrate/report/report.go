@@ -91,6 +91,7 @@ func (c *Calls) Add(other Calls) {
 
 // Projection says what sending the pending tokens takes at the configured pace.
 type Projection struct {
+	ChunkTokens   int                     `json:"chunkTokens"` // as configured
 	Calls         int64                   `json:"calls"`
 	Seconds       float64                 `json:"seconds"`
 	ByChunkTokens []ProjectionChunkTokens `json:"byChunkTokens"`

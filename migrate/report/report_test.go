@@ -41,7 +41,7 @@ func TestReport_JSONHasTheKeysOfItsContract(t *testing.T) {
 	r := example()
 	r.Remaining = Remaining{Rows: 9, Estimated: true}
 	r.StoppedBy = "limit"
-	r.Projection = Projection{Calls: 1, Seconds: 2, ByChunkTokens: []ProjectionChunkTokens{{100, 1, 2}}}
+	r.Projection = Projection{ChunkTokens: 100, Calls: 1, Seconds: 2, ByChunkTokens: []ProjectionChunkTokens{{100, 1, 2}}}
 	r.Expiry = []Expiry{{"1h", 1, 2}}
 	r.Progress = []ProgressPoint{{1, 2, 3, 4, 5}}
 	r.Runs = []RunState{{Run: 1, StartedAt: r.StartedAt, HeartbeatAt: r.StartedAt}}
@@ -75,7 +75,7 @@ func TestReport_JSONHasTheKeysOfItsContract(t *testing.T) {
 		{[]any{"connectors", 0}, append([]string{"connector", "environment"}, counts...)},
 		{[]any{"remaining"}, []string{"rows", "estimated"}},
 		{[]any{"calls"}, []string{"made", "tokens", "throttled", "retried", "split", "resentTokens", "waitedSeconds"}},
-		{[]any{"projection"}, []string{"calls", "seconds", "byChunkTokens"}},
+		{[]any{"projection"}, []string{"chunkTokens", "calls", "seconds", "byChunkTokens"}},
 		{[]any{"projection", "byChunkTokens", 0}, []string{"chunkTokens", "calls", "seconds"}},
 		{[]any{"expiry", 0}, []string{"upTo", "withRefresh", "withoutRefresh"}},
 		{[]any{"duplicates"}, []string{"method", "bytes"}},
