@@ -1,27 +1,21 @@
 package checkpoint
 
 import (
-	"bufio"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"tokenmigrate/checkpoint/localpg"
+	"tokenmigrate/checkpoint/localpg/bouncer"
 )
 
 // Every statement may meet another server connection: nothing of a session is
 // left from the one before.
 func TestStore_ThroughPgBouncer(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, startBouncer(t, localpg.Database(t)), testSchema)
+	s := openStore(t, bouncer.Start(t, localpg.Database(t), "transaction", 2), testSchema)
 	must(t, s.Migrate(t.Context()))
 	must(t, s.Ready(t.Context()))
 	b := begin(t, s, "acme-slack", "first")
@@ -78,80 +72,4 @@ func TestStore_ThroughPgBouncer(t *testing.T) {
 	}
 	must(t, next.FinishRun(t.Context(), next.run, 0, []byte(`{}`), ""))
 	must(t, next.Release(t.Context(), next.lease))
-}
-
-// startBouncer puts a PgBouncer in transaction mode, with two connections to
-// the server, before a database, and returns the URL to use instead. It goes
-// with the test, and with the test's process.
-func startBouncer(t *testing.T, url string) string {
-	t.Helper()
-	bin, err := exec.LookPath("pgbouncer")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("this test needs pgbouncer: install the package pgbouncer")
-		}
-		t.Skip("this test needs pgbouncer: install the package pgbouncer")
-	}
-	cfg := parse(t, url)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	port := listener.Addr().(*net.TCPAddr).Port
-	must(t, listener.Close())
-	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
-	ini := fmt.Sprintf(`[databases]
-checkpoint = host=%s port=%d dbname=%s user=%s password=%s
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = %d
-unix_socket_dir =
-auth_type = any
-pool_mode = transaction
-default_pool_size = 2
-max_db_connections = 2
-server_tls_sslmode = prefer
-`, cfg.Host, cfg.Port, quote(cfg.Database), quote(cfg.User), quote(cfg.Password), port)
-	if os.Getuid() == 0 {
-		ini += "user = nobody\n" // it refuses to run as root
-	}
-	// Not t.TempDir: another user must be able to look into it.
-	dir, err := os.MkdirTemp("", "tokenmigrate-bouncer-")
-	must(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	must(t, os.Chmod(dir, 0o755)) //nolint:gosec // the password is that of a throwaway server
-	file := filepath.Join(dir, "pgbouncer.ini")
-	must(t, os.WriteFile(file, []byte(ini), 0o644)) //nolint:gosec // as above
-
-	// The shell ends it when its standard input does, also when we are killed.
-	cmd := exec.Command("sh", "-c", `"$0" "$1" & child=$!; cat >/dev/null; kill "$child"; wait "$child"`, bin, file)
-	stdin, err := cmd.StdinPipe()
-	must(t, err)
-	stderr, err := cmd.StderrPipe()
-	must(t, err)
-	must(t, cmd.Start())
-	up, over := make(chan struct{}), make(chan struct{})
-	var log []string
-	go func() {
-		defer close(over)
-		for scan := bufio.NewScanner(stderr); scan.Scan(); {
-			if log = append(log, scan.Text()); strings.Contains(scan.Text(), "process up") {
-				close(up)
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		_ = stdin.Close()
-		<-over
-		_ = cmd.Wait() // it was killed
-		if t.Failed() {
-			t.Logf("pgbouncer:\n%s", strings.Join(log, "\n"))
-		}
-	})
-	select {
-	case <-up:
-	case <-over:
-		t.Fatal("pgbouncer ended at once")
-	case <-time.After(20 * time.Second):
-		t.Fatal("pgbouncer does not come up")
-	}
-	return fmt.Sprintf("postgres://%s@127.0.0.1:%d/checkpoint?sslmode=disable", cfg.User, port)
 }

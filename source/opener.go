@@ -74,7 +74,7 @@ func (r *Reader) CheckKeys(ctx context.Context) error {
 				return nil
 			case row.badKey:
 				if failed++; failed == 1 {
-					example = fmt.Sprintf("key %s: %s", shorten(row.Key), row.Detail)
+					example = fmt.Sprintf("key %s: %s", showKey(row.Key), row.Detail)
 				}
 			}
 		}

@@ -59,7 +59,9 @@ func buildStatements(text *sqlText, columns, keys []column) statements {
 	after := order[0] + " >= $1"
 	those := order[0] + " = ANY($1)"
 	if composite {
-		after = "(" + strings.Join(order, ", ") + ") >= ($1, $2)"
+		// The first column's own condition lets an index on it alone serve, or one
+		// where key_2 is an expression.
+		after += " AND (" + strings.Join(order, ", ") + ") >= ($1, $2)"
 		// The pairs decide; each column's own condition lets an index serve also where
 		// the planner cannot turn the pairs into a lookup.
 		those += " AND " + order[1] + " = ANY($2) AND (" + strings.Join(order, ", ") + ") IN (SELECT * FROM unnest($1, $2))"
@@ -103,7 +105,7 @@ func (r *Reader) Check(ctx context.Context) error {
 			if count := string(rows[0][0]); count != "0" {
 				example := ""
 				if other := rows[0][1]; other != nil {
-					example = fmt.Sprintf(" (for example with %s %s)", r.keys[1-i].field, shorten(string(other)))
+					example = fmt.Sprintf(" (for example with %s %s)", r.keys[1-i].field, showKey(string(other)))
 				}
 				problems = append(problems, nullKey(r.keys[i].field, count+" rows"+example))
 			}
@@ -252,11 +254,11 @@ func (w *walk) behind() string {
 	if !last.set {
 		return ", before the first good key"
 	}
-	return ", behind key " + shorten(joinKey(last.key[0], last.key[1], len(w.r.keys) == 2))
+	return ", behind key " + showKey(joinKey(last.key[0], last.key[1], len(w.r.keys) == 2))
 }
 
 func repeatedKey(key string) string {
-	return fmt.Sprintf("key %s stands for more than one row; keys must be unique, or rows would be passed over. Add a key_2 that tells them apart, or make the query return one row a key", shorten(key))
+	return fmt.Sprintf("key %s stands for more than one row; keys must be unique, or rows would be passed over. Add a key_2 that tells them apart, or make the query return one row a key", showKey(key))
 }
 
 // keyOf returns the key's parts in a result row, and what decides their

@@ -22,21 +22,44 @@ func (r *Reader) Sample(ctx context.Context, n int) ([]Row, error) {
 func (r *Row) KeyLooks() string {
 	for _, token := range []string{r.Token.AccessToken.Reveal(), r.Token.RefreshToken.Reveal()} {
 		if len(token) >= 8 && strings.Contains(r.Key, token) {
-			return "a credential"
+			return looksCredential
 		}
 	}
-	for part := range strings.SplitSeq(r.Key, "/") {
+	return keyLooks(r.Key)
+}
+
+const looksCredential = "a credential"
+
+// keyLooks is KeyLooks by the key alone.
+func keyLooks(key string) string {
+	if looksSecret(key) {
+		return looksCredential
+	}
+	for part := range strings.SplitSeq(key, "/") {
 		if text, ok := decodePart(part); ok {
 			part = text
 		}
 		switch {
 		case looksSecret(part):
-			return "a credential"
+			return looksCredential
 		case looksMail.MatchString(part):
 			return "an e-mail address"
 		}
 	}
 	return ""
+}
+
+// showKey quotes a key for a message, unless it looks like a credential.
+func showKey(key string) string {
+	if keyLooks(key) == looksCredential {
+		return masked(looksCredential, key)
+	}
+	return shorten(key)
+}
+
+// masked stands for a text: (a credential, 17 characters).
+func masked(what, text string) string {
+	return fmt.Sprintf("(%s, %d characters)", what, utf8.RuneCountInString(text))
 }
 
 var (
@@ -64,8 +87,8 @@ func looksSecret(text string) bool {
 func (r *Row) Mask() string {
 	key := shorten(r.Key)
 	if looks := r.KeyLooks(); looks != "" {
-		key = fmt.Sprintf("(%s, %d characters)", looks, utf8.RuneCountInString(r.Key))
-	} else if r.resembles(r.Key) {
+		key = masked(looks, r.Key)
+	} else if r.Resembles(r.Key) {
 		key = fmt.Sprintf("(%d characters)", utf8.RuneCountInString(r.Key))
 	}
 	if r.Reason != "" {
@@ -73,7 +96,7 @@ func (r *Row) Mask() string {
 	}
 	parts := []string{"key " + key}
 	for _, named := range [][2]string{{"provider ", r.Provider}, {"to ", r.Connector}} {
-		if named[1] != "" && !r.resembles(named[1]) {
+		if named[1] != "" && !r.Resembles(named[1]) {
 			parts = append(parts, named[0]+shorten(named[1]))
 		}
 	}
@@ -101,8 +124,9 @@ func (r *Row) Mask() string {
 	return strings.Join(parts, ", ")
 }
 
-// resembles reports whether a text has a part of the row's credentials in it.
-func (r *Row) resembles(text string) bool {
+// Resembles reports whether a text has a part of the row's credentials in it: a
+// wrong query may put them into any column. An invalid row has none to compare.
+func (r *Row) Resembles(text string) bool {
 	return shares(text, r.Token.AccessToken.Reveal()) || shares(text, r.Token.RefreshToken.Reveal())
 }
 

@@ -13,7 +13,7 @@ func TestRun_TellsWordsItDoesNotExpect(t *testing.T) {
 	for line, want := range map[string]string{
 		"rnu":                                `tokenmigrate has no command "rnu"; did you mean run?`,
 		"dryrun":                             `tokenmigrate has no command "dryrun"; did you mean dry-run?`,
-		"zzzzzzzz":                           `tokenmigrate has no command "zzzzzzzz"; known: checkpoint, `,
+		"zzzzzzzz":                           `tokenmigrate has no command "zzzzzzzz"; known: check`,
 		"checkpoint dll":                     `tokenmigrate checkpoint has no command "dll"; did you mean ddl?`,
 		"run acme.yaml":                      `tokenmigrate run takes no arguments; leave out "acme.yaml", or put -c before it if it is the configuration`,
 		"run postgres://u:hunter2@h/d":       `tokenmigrate run takes no arguments; leave out what stands behind it, or put -c before it`,

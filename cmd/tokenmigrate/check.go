@@ -209,6 +209,9 @@ func (c *checkup) failure(name, section string, err error) {
 	case pgerr.ClassOf(err) == pgerr.Again && code == "":
 		c.away(name, "start the server, or correct host and port in "+section+".url, and see that this machine may reach it", "%v", err)
 		return
+	case code == "57014":
+		c.away(name, "an index on what the query calls key and key_2 makes it fast; see also the role's statement_timeout", "%v", err)
+		return
 	case pgerr.ClassOf(err) == pgerr.Again:
 		c.away(name, "try again when the server has recovered", "%v", err)
 		return
@@ -244,19 +247,35 @@ func (c *checkup) add(f finding) {
 	f.Group = c.group
 	f.Text, f.Remedy = oneLine(c.cfg.Redact(f.Text)), oneLine(c.cfg.Redact(f.Remedy))
 	c.findings = append(c.findings, f)
-	if c.text == nil {
+	c.title()
+	c.print("  %-8s %s\n", f.Status, f.Text)
+	if f.Remedy != "" {
+		c.print("           -> %s\n", f.Remedy)
+	}
+}
+
+// leftOut says what could not be looked at, for a person.
+func (c *checkup) leftOut(what string) {
+	c.title()
+	c.print("           (not looked at: %s)\n", what)
+}
+
+// title prints the group's name before its first finding.
+func (c *checkup) title() {
+	if c.shown == c.group {
 		return
 	}
-	if c.shown != f.Group {
-		if c.shown != "" {
-			fmt.Fprintln(c.text)
-		}
-		fmt.Fprintln(c.text, f.Group)
-		c.shown = f.Group
+	if c.shown != "" {
+		c.print("\n")
 	}
-	fmt.Fprintf(c.text, "  %-8s %s\n", f.Status, f.Text)
-	if f.Remedy != "" {
-		fmt.Fprintf(c.text, "           -> %s\n", f.Remedy)
+	c.print("%s\n", c.group)
+	c.shown = c.group
+}
+
+// print writes to where findings go as they come, if they do.
+func (c *checkup) print(format string, args ...any) {
+	if c.text != nil {
+		fmt.Fprintf(c.text, format, args...)
 	}
 }
 

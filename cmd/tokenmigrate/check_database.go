@@ -94,7 +94,8 @@ func (c *checkup) checkpoint(ctx context.Context) {
 	c.group = groupCheckpoint
 	cfg := c.cfg.Checkpoint.DB
 	if cfg == nil || c.broken("checkpoint.url", "checkpoint.password") {
-		return // the configuration's problem
+		c.leftOut("it needs checkpoint.url")
+		return
 	}
 	if c.server(ctx, "checkpoint", cfg, true) == nil || c.broken("checkpoint.schema") {
 		return

@@ -23,7 +23,9 @@ const (
 func (c *checkup) endpoint(ctx context.Context) {
 	c.group = groupEndpoint
 	if c.client == nil {
-		return // the configuration's problem
+		c.leftOut("it needs destination.url and the team")
+		c.hasCredential()
+		return
 	}
 	reached := c.reach(ctx)
 	connectors := c.named()
@@ -122,7 +124,7 @@ func (c *checkup) team(connectors []string) {
 // askFor reads the connectors, one request each, until the credential is refused
 // or no answer comes.
 func (c *checkup) askFor(ctx context.Context, connectors []string) {
-	accepted := false
+	accepted, forbidden := false, false
 	for _, name := range connectors {
 		known, err := c.client.Connector(ctx, name)
 		var said *connect.StatusError
@@ -135,7 +137,7 @@ func (c *checkup) askFor(ctx context.Context, connectors []string) {
 			c.fail("credential", "give a credential that is valid, and of the team, in destination.token", "%v", said)
 			return
 		}
-		if !accepted && (err == nil || said.Status == http.StatusForbidden || said.Status == http.StatusNotFound || said.Status == http.StatusGone) {
+		if !accepted && (err == nil || said.Status == http.StatusNotFound || said.Status == http.StatusGone) {
 			accepted = true
 			c.ok("credential", "the endpoint accepts the credential")
 		}
@@ -143,7 +145,12 @@ func (c *checkup) askFor(ctx context.Context, connectors []string) {
 			c.ok("connector", "connector %s is known%s", name, described(known, name))
 			continue
 		}
+		forbidden = forbidden || said.Status == http.StatusForbidden
 		c.refused(name, said)
+	}
+	if forbidden && !accepted {
+		// Some endpoints say 403 of a credential that is no longer valid, too.
+		c.warn("credential", "see that the credential is valid and of the team, then try `tokenmigrate run --limit 1`", "it cannot be told whether the endpoint accepts the credential: it answers 403")
 	}
 }
 

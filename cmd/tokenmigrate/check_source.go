@@ -24,14 +24,17 @@ func (c *checkup) source(ctx context.Context) {
 	c.group = groupSource
 	cfg := c.cfg.Source.DB
 	if cfg == nil || c.broken("source.url", "source.password") {
-		return // the configuration's problem
+		c.leftOut("it needs source.url; nor reading, keys and sample")
+		return
 	}
 	server := c.server(ctx, "source", cfg, false)
 	if server == nil {
+		c.leftOut("reading, keys and sample, which need it")
 		return
 	}
 	c.database = server.Database
 	if c.broken("source") {
+		c.leftOut("reading, keys and sample, which need the section source of the configuration")
 		return
 	}
 	c.group = groupReading
@@ -40,6 +43,7 @@ func (c *checkup) source(ctx context.Context) {
 	from, err := readAs(start, c.cfg, zerolog.Nop())
 	if err != nil {
 		c.failure("store", "source", err)
+		c.leftOut("keys and sample")
 		return
 	}
 	from.options.Log = c.log
@@ -49,9 +53,11 @@ func (c *checkup) source(ctx context.Context) {
 	case errors.As(err, &refused) && refused.Code == "42501":
 		c.group = groupSource
 		c.failure("privileges", "source", err)
+		c.leftOut("reading, keys and sample")
 		return
 	case err != nil:
 		c.failure("query", "source", err)
+		c.leftOut("keys and sample")
 		return
 	}
 	defer r.Close()
@@ -230,11 +236,21 @@ func (c *checkup) showRows(rows []source.Row) {
 	}
 }
 
-// sampleConnectors keeps the connectors that rows name themselves.
+// sampleConnectors keeps the connectors that rows name themselves, to ask the
+// endpoint for. A token that a wrong query has put there must not leave.
 func (c *checkup) sampleConnectors(rows []source.Row) {
+	wrong := 0
 	for i := range rows {
-		if name := rows[i].Connector; rows[i].Reason == "" && !slices.Contains(c.connectors, name) {
+		row := &rows[i]
+		switch name := row.Connector; {
+		case row.Reason != "" || slices.Contains(c.connectors, name):
+		case row.Resembles(name):
+			wrong++
+		default:
 			c.connectors = append(c.connectors, name)
 		}
+	}
+	if wrong > 0 {
+		c.fail("connector_column", "correct the column connector in the query", "in %s the column connector holds a part of the row's own token", plural(int64(wrong), "row"))
 	}
 }

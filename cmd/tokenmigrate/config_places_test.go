@@ -170,8 +170,9 @@ func TestConfig_Redact(t *testing.T) {
 migration: ${M}
 source:
   url: postgres://u:in%20url%2Fpw@localhost/db
-  store: s
-  decrypt: {written: literal-key, file: "${file:` + pem + `}", variable: "${PW}"}
+  store: better-auth
+  decrypt: {secret: literal-key, secrets: "${PW}"}
+  where: "${file:` + pem + `}"
 destination:
   token: literal-credential
 checkpoint:

@@ -98,7 +98,7 @@ var knownStores = []known{
 		name:   "Better Auth, encrypted under versioned secrets, and plain before",
 		sql:    []string{fmt.Sprintf(betterAuthTable, "account"), addBetterAuth("account", 1, "google", "'ya29.first-access'", betterAuthInLong), addBetterAuth("account", 2, "google", versionedToken, betterAuthInLong)},
 		env:    map[string]string{"BETTER_AUTH_SECRETS": versionedSecrets},
-		has:    []string{"  decrypt:\n    secrets: ${BETTER_AUTH_SECRETS}", "  #   secret: ${BETTER_AUTH_SECRET}"},
+		has:    []string{"  decrypt:\n    secrets: ${BETTER_AUTH_SECRETS}", "    # secret: ${BETTER_AUTH_SECRET}"},
 		hasNot: []string{"\n    secret: "},
 		told:   []string{"encrypted in 1 of 2 rows looked at, and stand in the clear in others", "BETTER_AUTH_SECRETS, VERCEL_TOKEN"},
 		want:   map[string]string{"scl_google 1": "ya29.first-access", "scl_google 2": versionedPlain},
@@ -108,7 +108,7 @@ var knownStores = []known{
 		name:   "Better Auth, encrypted, in a renamed table",
 		sql:    []string{fmt.Sprintf(betterAuthTable, "oauth_links"), addBetterAuth("oauth_links", 1, "google", bareToken, betterAuthInLong)},
 		env:    map[string]string{"BETTER_AUTH_SECRET": bareSecret},
-		has:    []string{"    table: oauth_links\n", "  decrypt:\n    secret: ${BETTER_AUTH_SECRET}", "  #   secrets: ${BETTER_AUTH_SECRETS}"},
+		has:    []string{"    table: oauth_links\n", "  decrypt:\n    secret: ${BETTER_AUTH_SECRET}", "    # secrets: ${BETTER_AUTH_SECRETS}"},
 		want:   map[string]string{"scl_google 1": barePlain},
 		counts: report.Counts{Read: 1, Imported: 1},
 	},
@@ -130,6 +130,14 @@ var knownStores = []known{
 		edit:   []string{"scl_REPLACE_ME", "scl_all"},
 		want:   map[string]string{"scl_all 1": "ya29.first-access", "scl_all 2": "ya29.second-access", "scl_all 3": "ya29.third-access", "scl_all 4": "ya29.fourth-access"},
 		counts: report.Counts{Read: 4, Imported: 4},
+	},
+	{
+		name: "a table without a provider",
+		sql: []string{`CREATE TABLE slack_grants (id uuid PRIMARY KEY, user_id text NOT NULL, access_token text NOT NULL, refresh_token text, expires_at bigint)`,
+			`INSERT INTO slack_grants VALUES (gen_random_uuid(), 'u1', 'xoxb-first-access', 'r', 1893456000000)`},
+		has:    []string{"connector: scl_REPLACE_ME   # 1 token", "missing_expiry: reject"},
+		want:   map[string]string{"scl_connector u1": "xoxb-first-access"},
+		counts: report.Counts{Read: 1, Imported: 1},
 	},
 	{
 		name: "a table that nobody knows",
@@ -190,6 +198,9 @@ func TestInit_ToTheLastToken(t *testing.T) {
 		file = r.keep(r.fillIn(p.stdout, k.edit...))
 		if p := r.plainly(nil, "dry-run", "-c", file); p.code != 0 {
 			t.Fatalf("dry-run: exit code: got %d, want 0\n%s%s", p.code, p.stdout, p.stderr)
+		}
+		if p := r.plainly(nil, "check", "-c", file); p.code != 0 {
+			t.Errorf("check: exit code: got %d, want 0\n%s%s", p.code, p.stdout, p.stderr)
 		}
 		ran := r.plainly(nil, "run", "-c", file, "--report", file+".json")
 		if ran.code != 0 {
@@ -347,6 +358,34 @@ func TestInit_WithoutPrivileges(t *testing.T) {
 	p = r.plainly([]string{"PGPASSWORD=" + password, "SOURCE_DATABASE_URL="}, "init", "--url", dsn)
 	if p.code != 0 || !strings.Contains(p.stdout, "google: scl_REPLACE_ME   # 1 token\n") {
 		t.Errorf("with --url: got exit code %d, want 0 and Google\n%s%s", p.code, p.stdout, p.stderr)
+	}
+}
+
+// A role that may read some columns only learns which table it is about.
+func TestInit_SomeColumns(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{})
+	r.exec(fmt.Sprintf(authjsTable, "accounts"))
+	role, password := r.onlySelect()
+	r.exec(`REVOKE SELECT ON accounts FROM ` + role + `; GRANT SELECT (id, provider) ON accounts TO ` + role)
+	r.env["SOURCE_DATABASE_URL"] = asRole(r.env["SOURCE_DATABASE_URL"], role, password)
+	p := r.plainly(nil, "init")
+	if p.code != 0 || !strings.Contains(p.stdout, "store: authjs") || !strings.Contains(p.stderr, "GRANT SELECT ON public.accounts TO "+role) {
+		t.Errorf("got exit code %d, want 0, Auth.js, and what to grant\n%s%s", p.code, p.stdout, p.stderr)
+	}
+}
+
+// A store without rows is recognised, and its configuration runs.
+func TestInit_EmptyStore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{})
+	r.exec(fmt.Sprintf(betterAuthTable, "account"))
+	p := r.plainly(nil, "init")
+	if p.code != 0 || !strings.Contains(p.stderr, "0 tokens in 0 rows") || !strings.Contains(p.stdout, "    slack: scl_REPLACE_ME") {
+		t.Fatalf("got exit code %d, want 0, no tokens, and where connectors go\n%s%s", p.code, p.stdout, p.stderr)
+	}
+	if dry := r.plainly(nil, "dry-run", "-c", r.keep(r.fillIn(p.stdout))); dry.code != 0 {
+		t.Errorf("dry-run: exit code: got %d, want 0\n%s%s", dry.code, dry.stdout, dry.stderr)
 	}
 }
 

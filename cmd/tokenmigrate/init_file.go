@@ -61,7 +61,7 @@ func (f *starter) write() {
 
 // store writes what of the source is a store's.
 func (f *starter) store(found *stores.Found) {
-	f.line(1, "# %s", oneLine(found.Match.Variant))
+	f.line(1, "# %s: %s", found.Store.Title, oneLine(found.Match.Variant))
 	f.line(1, "store: %s", yamlText(found.Store.Name))
 	f.params(found, "")
 	f.decrypt(found)
@@ -86,28 +86,31 @@ func (f *starter) params(found *stores.Found, prefix string) {
 // decrypt writes the store's keys: those that values were seen to call for, the
 // others as comments.
 func (f *starter) decrypt(found *stores.Found) {
-	s := found.Store
+	s, needed := found.Store, found.Sample.Keys
 	if len(s.Keys) == 0 {
 		return
 	}
-	if len(found.Sample.Keys) == 0 {
+	before := "" // the key's lines
+	if len(needed) == 0 {
+		before = "# "
 		f.line(1, "# %s", decryptWords(found))
-		f.line(1, "# decrypt:")
-	} else {
-		f.line(1, "decrypt:")
 	}
+	f.line(1, "%sdecrypt:", before)
 	for _, wanted := range []bool{true, false} { // keys before comments
 		for _, k := range s.Keys {
-			if found.Sample.Keys[k.Name] != wanted {
+			if needed[k.Name] != wanted {
 				continue
 			}
 			variable := k.Env
 			if variable == "" {
 				variable = strings.ToUpper(k.Name)
 			}
-			if wanted {
+			switch {
+			case wanted:
 				f.line(2, "%s: %s   # %s", k.Name, f.variable(variable), oneLine(k.Doc))
-			} else {
+			case before == "":
+				f.line(2, "# %s: ${%s}   # %s", k.Name, variable, oneLine(k.Doc))
+			default:
 				f.line(1, "#   %s: ${%s}   # %s", k.Name, variable, oneLine(k.Doc))
 			}
 		}
@@ -116,7 +119,12 @@ func (f *starter) decrypt(found *stores.Found) {
 
 // decryptWords says why no key is asked for.
 func decryptWords(found *stores.Found) string {
-	if found.Sample.Plain > 0 {
+	switch {
+	case found.Sample.Locked > 0:
+		return "Values are encrypted. Give the keys that open them:"
+	case found.Sample.Encrypted > 0:
+		return "Values are encrypted, and opened with what the database holds. If some do not:"
+	case found.Sample.Plain > 0:
 		return "Of " + plural(int64(found.Sample.Rows), "row") + " looked at no value is encrypted. If some are:"
 	}
 	return "Whether values are encrypted was not to be seen. If they are:"
@@ -153,17 +161,22 @@ func (f *starter) missingExpiry(found *stores.Found) {
 		if !names[provider] {
 			continue
 		}
-		d, ok := own.ByProvider[provider]
-		if !ok {
-			d = own.Default
-		}
 		comment := ""
 		if n := without[provider]; n > 0 {
 			comment = "   # " + plural(n, "token")
 		}
-		f.line(2, "%s: %s%s", yamlKey(provider), expiryText(d), comment)
+		f.line(2, "%s: %s%s", yamlKey(provider), expiryText(ownExpiry(found.Store, provider)), comment)
 	}
 	f.line(2, "default: %s", expiryText(own.Default))
+}
+
+// ownExpiry is how long a store takes a provider's tokens without expiry to last;
+// 0: it rejects them.
+func ownExpiry(s *stores.Store, provider string) time.Duration {
+	if d, ok := s.MissingExpiry.ByProvider[provider]; ok {
+		return d
+	}
+	return s.MissingExpiry.Default
 }
 
 func expiryText(d time.Duration) string {
@@ -197,6 +210,17 @@ func (f *starter) draft(d *stores.Draft) {
 	f.line(1, "# A draft, made of column names alone: see that each column is what it is taken for.")
 	for _, note := range d.Notes {
 		f.line(1, "# %s", oneLine(note))
+	}
+	if len(d.Stores) > 0 {
+		var names []string
+		for _, store := range d.Stores {
+			names = append(names, store.Name)
+		}
+		f.line(1, "# A query opens nothing. If the values are encrypted, name a store that opens them instead,")
+		f.line(1, "# its key in decrypt (`tokenmigrate stores NAME` tells): %s", strings.Join(names, ", "))
+		f.line(1, "# store: %s", names[0])
+		f.line(1, "# params:")
+		f.line(1, "#   table: %s", yamlText(oneLine(d.Table.String())))
 	}
 	f.line(1, "query: |")
 	for line := range strings.SplitSeq(d.Query, "\n") {
@@ -246,10 +270,10 @@ func (f *starter) destination(c stores.Counts) {
 		f.line(1, "# No provider is told: the connector of every row, its id (scl_...) or uid (slack/acme-slack).")
 		f.line(1, "connector: scl_%s   # %s", replaceMe, plural(c.Tokens(), "token"))
 	default:
-		f.line(1, "# No tokens were seen. Name the connector of each provider by its id (scl_...) or uid")
-		f.line(1, "# (slack/acme-slack), or skip; or give one for all rows with connector.")
-		f.line(1, "connectors: {}")
-		f.line(1, "#   slack: scl_%s", replaceMe)
+		f.line(1, "# No tokens were seen, and slack is an example. The connector of each provider: its id")
+		f.line(1, "# (scl_...) or uid (slack/acme-slack), or skip. For all rows in one: connector.")
+		f.line(1, "connectors:")
+		f.line(2, "slack: scl_%s", replaceMe)
 		f.remarks(c, idle, 0)
 	}
 }
@@ -265,7 +289,7 @@ func (f *starter) remarks(c stores.Counts, idle []stores.ProviderCount, unnamed 
 	if c.More {
 		f.line(2, "# There are more providers than these.")
 	}
-	if !c.Exact {
+	if !c.Exact && c.Of > 0 {
 		f.line(2, "# Rarer providers may be missing here: only the first %s rows were counted.", group(c.Of))
 	}
 }

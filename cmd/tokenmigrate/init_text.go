@@ -8,45 +8,64 @@ import (
 	"strings"
 	"unicode"
 
-	"tokenmigrate/source"
+	"tokenmigrate/checkpoint/pgerr"
 	"tokenmigrate/source/stores"
 )
 
 // surveyText tells what was found, for a person.
 func surveyText(s *stores.Survey) string {
 	var b strings.Builder
-	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	say("Database %s, as role %s, Postgres %s: %s.", oneLine(s.Database), oneLine(s.User), s.ServerVersion, plural(int64(s.Tables), "table"))
+	fmt.Fprintf(&b, "Database %s, as role %s, Postgres %s: %s.\n", oneLine(s.Database), oneLine(s.User), s.ServerVersion, plural(int64(s.Tables), "table"))
 	for _, store := range s.Answers {
-		say("\n%s: %s", store.Title, store.NoStore)
+		fmt.Fprintf(&b, "\n%s: %s\n", store.Title, store.NoStore)
 	}
+	told := map[*stores.Store]bool{}
 	for i, f := range s.Found {
-		say("\n%s (%s): %s", f.Store.Title, f.Store.Name, oneLine(f.Match.Variant))
+		fmt.Fprintf(&b, "\n%s: %s\n", f.Store.Title, oneLine(f.Match.Variant))
 		if i > 0 {
-			say("  not in the configuration but for a comment: it takes a migration of its own")
+			b.WriteString("  in the configuration as a comment only: it takes a migration of its own\n")
 		}
 		b.WriteString(foundText(f, s.User))
+		warnings := f.Match.Warnings
+		if !told[f.Store] {
+			warnings = slices.Concat(f.Store.Warnings, warnings)
+		}
+		told[f.Store] = true
+		for _, w := range warnings {
+			fmt.Fprintf(&b, "  ! %s\n", oneLine(w))
+		}
 	}
 	if len(s.Drafts) > 0 {
-		heading := "Other tables that look like stores of tokens:"
-		if len(s.Found) == 0 {
-			heading = "No known store was recognised. These tables look like stores of tokens, the likeliest first:"
-		}
-		say("\n%s", heading)
+		b.WriteString(draftsText(s))
 	}
+	return b.String()
+}
+
+// draftsText tells of the tables that no store takes for its own.
+func draftsText(s *stores.Survey) string {
+	var b strings.Builder
+	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	heading := "Other tables that look like stores of tokens:"
+	if len(s.Found) == 0 {
+		heading = "No known store was recognised. These tables look like stores of tokens, the likeliest first:"
+	}
+	say("\n%s", heading)
 	for i, d := range s.Drafts {
 		say("  %s%s, by its columns %s", oneLine(d.Table.SQL()), about(d.Table.Rows), oneLine(strings.Join(d.Columns, ", ")))
 		if !d.Table.Readable {
 			say("    role %s may not read it. Let it: %s", oneLine(s.User), oneLine(d.Table.Grant(s.User)))
 		}
-		if i == 0 && len(s.Found) == 0 {
+		if i > 0 || len(s.Found) > 0 {
+			continue
+		}
+		if d.Counts.Of > 0 {
 			b.WriteString(countsText(d.Counts, "    "))
-			if d.Problem != nil {
-				say("    ! %s", oneLine(d.Problem.Error()))
-			}
-			for _, note := range d.Notes {
-				say("    ! %s", oneLine(note))
-			}
+		}
+		if d.Problem != nil {
+			say("    ! the drafted query cannot be used as it is: %s", oneLine(d.Problem.Error()))
+		}
+		for _, note := range d.Notes {
+			say("    ! %s", oneLine(note))
 		}
 	}
 	return b.String()
@@ -59,29 +78,61 @@ func foundText(f *stores.Found, role string) string {
 	for _, t := range f.Unreadable {
 		say("! role %s may not read table %s%s. Let it: %s", oneLine(role), oneLine(t.SQL()), about(t.Rows), oneLine(t.Grant(role)))
 	}
+	if len(f.Unreadable) > 0 {
+		return b.String()
+	}
+	b.WriteString(countsText(f.Counts, "  "))
 	if f.Problem != nil {
-		say("! its rows cannot be read as they are: %s", oneLine(f.Problem.Error()))
+		say("! its rows cannot be read as they are: %s%s", oneLine(f.Problem.Error()), problemRemedy(f, role))
 	}
-	if len(f.Unreadable) == 0 {
-		b.WriteString(countsText(f.Counts, "  "))
+	skipped := f.Counts.Skipped()
+	for _, reason := range slices.Sorted(maps.Keys(skipped)) {
+		say("%s left out, %s: %s", plural(skipped[reason], "row"), reason, f.Store.Skips[reason])
 	}
-	for _, reason := range sortedReasons(f.Counts.Skipped()) {
-		say("%s left out, %s: %s", plural(f.Counts.Skipped()[reason], "row"), reason, f.Store.Skips[reason])
+	for _, reason := range slices.Sorted(maps.Keys(f.Sample.Skipped)) {
+		if skipped[reason] == 0 { // known only where a row is opened
+			say("%d of %s looked at left out, %s: %s", f.Sample.Skipped[reason], plural(int64(f.Sample.Rows), "row"), reason, f.Store.Skips[reason])
+		}
 	}
+	for _, p := range f.Counts.Providers {
+		if p.NoExpiry > 0 && ownExpiry(f.Store, p.Provider) == 0 {
+			say("! %s of %s without a known expiry will be invalid (missing_expiry) until source.missing_expiry says how long they last", plural(p.NoExpiry, "token"), oneLine(p.Provider))
+		}
+	}
+	say("%s", encryptedText(f))
+	return strings.TrimSuffix(b.String(), "  \n")
+}
+
+// encryptedText tells whether values are encrypted; "" of a store that never does.
+func encryptedText(f *stores.Found) string {
+	looked := plural(int64(f.Sample.Rows), "row") + " looked at"
 	switch {
 	case f.Sample.Encrypted > 0 && f.Sample.Plain > 0:
-		say("values are encrypted in %d of %s looked at, and stand in the clear in others: each is told by itself", f.Sample.Encrypted, plural(int64(f.Sample.Rows), "row"))
+		return fmt.Sprintf("values are encrypted in %d of %s, and stand in the clear in others: each is told by itself", f.Sample.Encrypted, looked)
 	case f.Sample.Encrypted > 0:
-		say("values are encrypted (in %d of %s looked at)", f.Sample.Encrypted, plural(int64(f.Sample.Rows), "row"))
+		return fmt.Sprintf("values are encrypted in %d of %s", f.Sample.Encrypted, looked)
 	case f.Store.Cipher != "" && f.Sample.Plain > 0:
-		say("values are not encrypted in the %s looked at", plural(int64(f.Sample.Rows), "row"))
+		return "values are not encrypted in the " + looked
 	case f.Store.Cipher != "":
-		say("whether values are encrypted was not to be seen")
+		return "whether values are encrypted was not to be seen"
 	}
-	for _, w := range slices.Concat(f.Store.Warnings, f.Match.Warnings) {
-		say("! %s", w)
+	return ""
+}
+
+// problemRemedy says what helps against a place's problem, where the problem does
+// not say so itself.
+func problemRemedy(f *stores.Found, role string) string {
+	if pgerr.CodeOf(f.Problem) != "42501" {
+		return ""
 	}
-	return b.String()
+	if strings.Contains(f.Problem.Error(), "row-level security") {
+		return ". Read with the table's owner, or with a role that has BYPASSRLS"
+	}
+	var grants []string
+	for _, t := range f.Match.Tables {
+		grants = append(grants, t.Grant(role))
+	}
+	return ". Let role " + oneLine(role) + " read all of it: " + oneLine(strings.Join(grants, " "))
 }
 
 // countsText tells rows and tokens by provider.
@@ -94,9 +145,9 @@ func countsText(c stores.Counts, indent string) string {
 	case c.Of > 0:
 		say("counting takes too long: about %s in about %s, by the planner's estimate and the first %s", plural(c.Tokens(), "token"), plural(c.Rows, "row"), group(c.Of))
 	case c.Rows >= 0:
-		say("about %s, by the planner's estimate", plural(c.Rows, "row"))
+		say("not counted; about %s, by the planner's estimate", plural(c.Rows, "row"))
 	default:
-		say("the number of rows is not known: the table was never analysed")
+		say("not counted, and the planner has no estimate: the table was never analysed")
 	}
 	for _, p := range c.Providers {
 		if c.ByProvider {
@@ -123,8 +174,6 @@ func providerText(c stores.Counts, p stores.ProviderCount) string {
 	}
 	return text
 }
-
-func sortedReasons(m map[source.Reason]int64) []source.Reason { return slices.Sorted(maps.Keys(m)) }
 
 // about tells a table's rows by the planner's estimate, if it has one.
 func about(rows int64) string {

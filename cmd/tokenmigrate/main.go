@@ -262,6 +262,7 @@ through the bulk import call. It keeps the outcome of every token in a checkpoin
 table, so that a run that was stopped or killed is finished by the same command.
 
   tokenmigrate demo                  see it at work, on a throwaway Postgres
+  tokenmigrate init > FILE           look at SOURCE_DATABASE_URL, write a configuration
   tokenmigrate check -c FILE         preflight: configuration, databases, keys, endpoint
   tokenmigrate dry-run -c FILE       rehearse: reads everything, calls and writes nothing
   tokenmigrate run -c FILE           migrate; run it again to resume

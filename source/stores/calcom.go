@@ -74,7 +74,7 @@ var calcom = &Store{
 			subjectType, `"userId" AS subject_id`, optional(p["team_id"], "tenant"), skips)
 	},
 	Opener: func(_ context.Context, _ *DB, p Params, keys Keys) (source.Opener, error) {
-		c, err := cipher.NewNodeAES(cipher.NodeAESOptions{Algorithm: "aes-256-cbc", Derive: "latin1", Layout: "iv:ct", Encoding: "hex"}, keys.List("encryption_key")...)
+		c, err := cipher.NewNodeAES(cipher.NodeAESOptions{Algorithm: "aes-256-cbc", Derive: "latin1", Layout: "iv:ct", Encoding: "hex"}, keys.ofLength("encryption_key", 32)...)
 		if err != nil {
 			return nil, err
 		}

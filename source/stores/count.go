@@ -2,6 +2,7 @@ package stores
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,8 +16,6 @@ import (
 )
 
 const (
-	// firstRows are counted where counting all takes too long.
-	firstRows = 10_000
 	// providersAtMost are told apart; a column with more is hardly a provider's name.
 	providersAtMost = 200
 	// sampleRows are read from either end.
@@ -69,14 +68,19 @@ func (c Counts) Skipped() map[source.Reason]int64 {
 }
 
 // count counts a query's rows, or the first ones where that takes too long.
-// c.Rows is the planner's estimate before.
+// c.Rows is the planner's estimate of the table before, if there is one.
 func (s *survey) count(ctx context.Context, query string, c *Counts) error {
 	columns, err := s.columns(ctx, query)
 	if err != nil {
 		return err
 	}
+	if c.Rows < 0 { // a view, or never analysed
+		if c.Rows, err = s.estimate(ctx, query); err != nil {
+			return err
+		}
+	}
 	c.ByProvider, c.HasExpiry = slices.Contains(columns, "provider"), slices.Contains(columns, "expires_at")
-	for _, from := range []string{"(\n" + query + "\n) AS s", fmt.Sprintf("(SELECT * FROM (\n%s\n) AS a LIMIT %d) AS s", query, firstRows)} {
+	for _, from := range []string{"(\n" + query + "\n) AS s", fmt.Sprintf("(SELECT * FROM (\n%s\n) AS a LIMIT %d) AS s", query, s.limits.First)} {
 		groups, err := s.groups(ctx, columns, from)
 		if pgerr.CodeOf(err) == "57014" {
 			continue // took too long
@@ -84,16 +88,32 @@ func (s *survey) count(ctx context.Context, query string, c *Counts) error {
 		if err != nil {
 			return err
 		}
-		estimate := c.Rows
 		c.take(groups)
-		c.Exact = from[1] == '\n'
-		c.Rows = c.Of
-		if !c.Exact {
-			c.Rows = max(estimate, c.Of)
+		if c.Exact = from[1] == '\n'; c.Exact {
+			c.Rows = c.Of
 		}
+		c.Rows = max(c.Rows, c.Of)
 		return nil
 	}
 	return nil
+}
+
+// estimate returns how many rows the planner expects of a query.
+func (s *survey) estimate(ctx context.Context, query string) (int64, error) {
+	type plan struct{ Plan []byte }
+	rows, err := collect[plan](ctx, s.db, "estimate the rows", "EXPLAIN (FORMAT JSON) SELECT 1 FROM (\n"+query+"\n) AS s")
+	if err != nil {
+		return -1, err
+	}
+	var plans []struct {
+		Plan struct {
+			Rows float64 `json:"Plan Rows"`
+		}
+	}
+	if err := json.Unmarshal(rows[0].Plan, &plans); err != nil || len(plans) == 0 {
+		return -1, nil
+	}
+	return int64(plans[0].Plan.Rows), nil
 }
 
 // columns returns the names of a query's columns.
@@ -182,6 +202,7 @@ func (c *Counts) take(groups []group) {
 type Sample struct {
 	Rows      int
 	Encrypted int             // rows with a value that is encrypted
+	Locked    int             // those of Encrypted that do not open without the configuration's keys
 	Plain     int             // values in the clear
 	Keys      map[string]bool // names of the keys that encrypted rows call for
 	// NoExpiry counts valid rows whose expiry is not known, by provider.
@@ -250,7 +271,10 @@ func (out *Sample) take(row *source.Row) {
 	out.Rows++
 	out.Plain += row.Plain
 	switch {
-	case row.Reason == source.ReasonDecryptFailed, row.Decrypted > 0:
+	case row.Reason == source.ReasonDecryptFailed && row.Detail == errSealed.Error():
+		out.Encrypted++
+		out.Locked++
+	case row.Decrypted > 0: // with what the database itself holds
 		out.Encrypted++
 	case row.Reason.Skipped():
 		out.Skipped[row.Reason]++

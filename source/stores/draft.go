@@ -18,6 +18,9 @@ type Draft struct {
 	// Missing are the output columns that a query must have and for which the table
 	// shows no likely column: key, access_token, subject_id. Query is without them.
 	Missing []string
+	// Stores can read the table, if its values are encrypted by what these open,
+	// with the parameter table.
+	Stores  []*Store
 	Notes   []string // what to decide, a sentence each
 	Counts  Counts   // of the query's rows, where it is complete; Rows is at least the planner's estimate
 	Problem error    // why the rows could not be looked at; nil: they were, or nobody tried
@@ -28,27 +31,39 @@ type Draft struct {
 // Complete reports whether the query has all columns that a query must have.
 func (d *Draft) Complete() bool { return len(d.Missing) == 0 }
 
-// drafts returns the tables outside of found that look like token stores, the
-// likeliest first.
-func drafts(c *Catalogue, found []*Found) []*Draft {
-	known := map[string]bool{}
-	for _, f := range found {
-		for _, t := range f.Match.Tables {
-			known[t.SQL()] = true
-		}
+// drafts returns the tables that look like token stores and are not among the
+// known ones, the likeliest first.
+func drafts(c *Catalogue, known []*Table) []*Draft {
+	isKnown := map[string]bool{}
+	for _, t := range known {
+		isKnown[t.SQL()] = true
 	}
+	open, _ := c.opened()
 	var list []*Draft
 	for _, t := range c.Tables {
-		if known[t.SQL()] {
+		if isKnown[t.SQL()] {
 			continue
 		}
 		if d := draftOf(t); d != nil {
+			d.Stores = readers(open, t)
 			list = append(list, d)
 		}
 	}
 	slices.SortStableFunc(list, func(a, b *Draft) int {
 		return cmp.Or(cmp.Compare(b.likely, a.likely), cmp.Compare(b.Table.Rows, a.Table.Rows))
 	})
+	return list
+}
+
+// readers returns the stores with a cipher that can read a table which their
+// parameter names.
+func readers(c *Catalogue, t *Table) []*Store {
+	var list []*Store
+	for _, s := range All() {
+		if _, named := s.Param("table"); named && len(s.Keys) > 0 && len(s.Find(c, Params{"table": t.String()})) > 0 {
+			list = append(list, s)
+		}
+	}
 	return list
 }
 
@@ -158,9 +173,6 @@ func (d *Draft) write(p Params) {
 		if p[name] != "" {
 			d.note("Rows that " + p[name] + " marks are read like all others: leave them out with WHERE if they are dead.")
 		}
-	}
-	if p["access_token"] != "" && (strings.Contains(fold(p["access_token"]), "enc") || strings.Contains(fold(p["access_token"]), "cipher") || t.Type(p["access_token"]) == "bytea") {
-		d.note("The values seem to be encrypted, and a query does not open them: `tokenmigrate stores` lists stores that do, also for tables of your own by their parameter table.")
 	}
 	d.Query = selectSQL(tableSQL(t.String()), columns...)
 }

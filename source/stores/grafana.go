@@ -70,7 +70,7 @@ var grafana = &Store{
 				return nil, err
 			}
 		}
-		c, err := cipher.NewGrafana(rows, keys.List("secret_key")...)
+		c, err := cipher.NewGrafana(rows, keys.anyText("secret_key")...)
 		if err != nil {
 			return nil, err
 		}

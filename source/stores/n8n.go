@@ -58,11 +58,11 @@ func findN8n(c *Catalogue, given Params) []Match {
 	var matches []Match
 	for _, t := range candidates(c, given, "id", "name", "type", "data") {
 		prefix, ok := strings.CutSuffix(t.Name, n8nTable)
+		if !ok {
+			prefix = given["prefix"]
+		}
 		if given["prefix"] != "" && prefix != given["prefix"] || !ok && given["table"] == "" {
 			continue
-		}
-		if !ok {
-			prefix = ""
 		}
 		p := Params{"table": t.String(), "prefix": prefix, "entries": "credentials", "ownership": n8nOwnership(c, t, prefix)}
 		m := Match{Params: p, Variant: "credentials by " + p["ownership"] + ", table " + t.SQL(), Tables: []*Table{t}}

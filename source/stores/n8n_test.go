@@ -176,3 +176,15 @@ func TestN8n_TellsOfTheTokensOfSingleUsers(t *testing.T) {
 		t.Errorf("got %+v, %v, want two warnings", plan, err)
 	}
 }
+
+// A renamed table is read where the parameters say what else begins with.
+func TestN8n_ReadsARenamedTable(t *testing.T) {
+	config := newDatabase(t, append([]string{n8nCredentials("n8n_", "varchar(36)"), "ALTER TABLE n8n_credentials_entity RENAME TO creds"}, n8nOwners("n8n_")...)...)
+	plan, err := n8n.Prepare(t.Context(), config, Params{"table": "creds", "prefix": "n8n_"}, nil)
+	if err != nil || plan.Match.Params["ownership"] != "project" {
+		t.Errorf("got %+v, %v, want credentials by project", plan, err)
+	}
+	if _, err := n8n.Prepare(t.Context(), config, Params{"prefix": "other_"}, nil); err == nil {
+		t.Error("another prefix: got nil, want an error")
+	}
+}

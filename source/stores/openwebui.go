@@ -48,8 +48,7 @@ var openWebUI = &Store{
 				" AND (coalesce(n.created_at, 0), n.id) > (coalesce(t.created_at, 0), t.id)) THEN 'older_copy' END AS skip")
 	},
 	Opener: func(_ context.Context, _ *DB, _ Params, keys Keys) (source.Opener, error) {
-		// Any text is a key, also one with commas: the whole of it is tried, too.
-		c, err := cipher.NewFernet(cipher.FernetOpenWebUI, append(keys.List("encryption_key"), keys["encryption_key"])...)
+		c, err := cipher.NewFernet(cipher.FernetOpenWebUI, keys.anyText("encryption_key")...)
 		if err != nil {
 			return nil, err
 		}

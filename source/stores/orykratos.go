@@ -72,7 +72,7 @@ var oryKratos = &Store{
     WHEN coalesce(e.value->>'initial_access_token', '') = '' THEN 'no_token' END AS skip`)
 	},
 	Opener: func(_ context.Context, _ *DB, _ Params, keys Keys) (source.Opener, error) {
-		c, err := cipher.NewKratos(keys.List("secrets")...)
+		c, err := cipher.NewKratos(keys.ofLength("secrets", 32)...)
 		if err != nil {
 			return nil, err
 		}

@@ -63,7 +63,10 @@ func (s *Store) choose(c *Catalogue, given Params) (Match, error) {
 	matches := s.Find(c, given)
 	switch len(matches) {
 	case 0:
-		problem := "the database has no table that looks like " + s.Title + "'s"
+		problem := "the database has no table that looks like store " + s.Name
+		if _, ok := s.Param("table"); ok {
+			problem += " by itself; name the table, and columns that are called otherwise, in source.params"
+		}
 		if name := given["table"]; name != "" {
 			problem = "source.params: there is no table " + name + " with the columns that the parameters name"
 			if t := c.Table(name); t != nil && !t.Readable {

@@ -9,6 +9,9 @@ import (
 	"tokenmigrate/source/cipher"
 )
 
+// errSealed is what a probe says of a row whose values are encrypted.
+var errSealed = errors.New("its values are encrypted, and no key is given")
+
 // probe is an Opener without keys: it finds out whether values are encrypted and
 // which keys they call for.
 type probe struct {
@@ -25,6 +28,7 @@ func (p *probe) Open(in source.Values) (source.Opened, error) {
 	opened, err := p.inner.Open(in)
 	if errors.Is(err, cipher.ErrNoKey) || errors.Is(err, cipher.ErrKey) {
 		p.note(in)
+		return opened, errSealed
 	}
 	return opened, err
 }

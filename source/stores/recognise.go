@@ -50,6 +50,7 @@ type Limits struct {
 	// Count bounds the counting of one place; 0 is 10 s. What takes longer is told
 	// by the planner's estimate and by the first rows.
 	Count time.Duration
+	First int64 // the number of those rows; 0 is 10,000
 }
 
 // Recognise connects to a database, finds out which stores' tables are there, and
@@ -63,6 +64,9 @@ type Limits struct {
 func Recognise(ctx context.Context, cfg *pgx.ConnConfig, limits Limits) (*Survey, error) {
 	if limits.Count == 0 {
 		limits.Count = 10 * time.Second
+	}
+	if limits.First == 0 {
+		limits.First = 10_000
 	}
 	db, err := Connect(ctx, cfg)
 	if err != nil {
@@ -78,8 +82,9 @@ func Recognise(ctx context.Context, cfg *pgx.ConnConfig, limits Limits) (*Survey
 		return nil, err
 	}
 	s.Tables = len(c.Tables)
-	s.Found, s.Answers = findAll(c)
-	s.Drafts = drafts(c, s.Found)
+	var known []*Table
+	s.Found, s.Answers, known = findAll(c)
+	s.Drafts = drafts(c, known)
 	look := survey{db: db, cfg: cfg, limits: limits}
 	for _, f := range s.Found {
 		if err := look.at(ctx, f); err != nil {
@@ -105,13 +110,16 @@ func (d *DB) introduce(ctx context.Context, s *Survey) error {
 
 // findAll asks every store what of the catalogue is its own, as if the role might
 // read every table: what it may not read is worth a word, too.
-func findAll(c *Catalogue) (found []*Found, answers []*Store) {
+func findAll(c *Catalogue) (found []*Found, answers []*Store, known []*Table) {
 	open, closed := c.opened()
 	for _, s := range All() {
 		if s.Find == nil {
 			continue
 		}
 		matches := s.Find(open, nil)
+		for _, m := range matches {
+			known = append(known, m.Tables...)
+		}
 		if s.NoStore != "" {
 			if len(matches) > 0 {
 				answers = append(answers, s)
@@ -130,7 +138,7 @@ func findAll(c *Catalogue) (found []*Found, answers []*Store) {
 			found = append(found, f)
 		}
 	}
-	return found, answers
+	return found, answers, known
 }
 
 // opened returns a copy of the catalogue in which every table is readable, and

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"tokenmigrate/migrate/connect"
 	"tokenmigrate/source"
@@ -113,6 +114,25 @@ func (k Keys) List(name string) []connect.Secret {
 		}
 	}
 	return list
+}
+
+// anyText returns the keys of an entry of a cipher whose keys may be any text:
+// those between its commas and, where it has some, the whole, which may be one key.
+func (k Keys) anyText(name string) []connect.Secret {
+	list := k.List(name)
+	if strings.Contains(k[name].Reveal(), ",") {
+		list = append(list, k[name])
+	}
+	return list
+}
+
+// ofLength returns the keys of an entry of a cipher whose keys all have n bytes or
+// characters: the whole entry if that has as many, commas included, else its parts.
+func (k Keys) ofLength(name string, n int) []connect.Secret {
+	if text := k[name].Reveal(); len(text) == n || utf8.RuneCountInString(text) == n {
+		return []connect.Secret{k[name]}
+	}
+	return k.List(name)
 }
 
 // Param returns the parameter of that name; those of every store included.

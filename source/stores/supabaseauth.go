@@ -1,5 +1,7 @@
 package stores
 
+import "slices"
+
 // supabaseAuth is an answer: Supabase Auth hands provider tokens out and keeps
 // none. Facts: supabase/auth and supabase/vault, sources and migrations.
 var supabaseAuth = &Store{
@@ -17,7 +19,7 @@ Migrate that one:
     "tokenmigrate init" finds it, and drafts the query. Its user_id is the id of
     auth.users, which is the subject to import.
   - Encrypted by the app: name the preset of its cipher as source.store, such as
-    homegrown-node-aes, and give the table in source.params.
+    node-aes, and give the table in source.params.
   - In Supabase Vault, where the table holds ids of secrets: only the server can
     decrypt those. Write a query that reads the view vault.decrypted_secrets, as a
     role that may SELECT from it, and over TLS, since it answers in the clear:
@@ -35,4 +37,21 @@ Migrate that one:
 
 If your app keeps no tokens at all, there is nothing to migrate: users connect
 anew, once, through Connect.`,
+	Find: findSupabaseAuth,
+}
+
+// findSupabaseAuth finds the schema of Supabase Auth, and with it that of its
+// Vault.
+func findSupabaseAuth(c *Catalogue, _ Params) []Match {
+	isUsers := func(t *Table) bool { return t.Schema == "auth" && t.Name == "users" && t.Has("raw_app_meta_data") }
+	if !slices.ContainsFunc(c.Tables, isUsers) {
+		return nil
+	}
+	m := Match{Variant: "schema auth"}
+	for _, t := range c.Tables {
+		if t.Schema == "auth" || t.Schema == "vault" {
+			m.Tables = append(m.Tables, t)
+		}
+	}
+	return []Match{m}
 }

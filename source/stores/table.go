@@ -368,13 +368,17 @@ func paramError(name, problem string) error {
 
 // tableQuery is Store.Query; more are columns for the cipher.
 func tableQuery(p Params, more ...string) string {
+	if p["table"] == "" { // told as an example
+		p = p.With(Params{"table": "your_table", "key": "id", "provider": "provider", "access_token": "access_token", "refresh_token": "refresh_token",
+			"expires_at": "expires_at", "user_id": "user_id", "scopes": "scopes"})
+	}
 	provider := "NULL::text AS provider"
 	if p["provider_name"] != "" {
 		provider = literal(p["provider_name"]) + "::text AS provider"
 	} else if p["provider"] != "" {
 		provider = ident(p["provider"]) + "::text AS provider" // it may be an enum, which a filter cannot compare
 	}
-	columns := []string{keySQL(p.List("key")), provider, optional(p["access_token"], "access_token"), optional(p["refresh_token"], "refresh_token"),
+	columns := []string{keySQL(p.List("key")), provider, tokenSQL(p, "access_token"), tokenSQL(p, "refresh_token"),
 		optional(p["response"], tableResponse)}
 	for _, input := range tableTimes(p) {
 		columns = append(columns, ident(p[strings.TrimSuffix(input, "_text")])+"::text AS "+input)
@@ -387,6 +391,15 @@ func tableQuery(p Params, more ...string) string {
 	columns = append(columns, optional(p["external_subject"], "external_subject"), optional(p["scopes"], "scopes"), optional(p["name"], "name"), optional(p["environment"], "environment"))
 	columns = append(columns, more...)
 	return selectSQL(tableSQL(p["table"]), append(columns, tableSkip(p))...)
+}
+
+// tokenSQL selects a token. Where it is a JSON object of iv, tag and the like, the
+// column's type may be JSON.
+func tokenSQL(p Params, name string) string {
+	if p[name] != "" && p["layout"] == "json" {
+		return ident(p[name]) + "::text AS " + name
+	}
+	return optional(p[name], name)
 }
 
 // tableTimes lists the inputs from which the Opener makes the expiry: none where

@@ -19,12 +19,13 @@ var windmill = &Store{
 		{Name: "table", Default: "variable", Doc: "the table of variables"},
 		{Name: "accounts", Default: "account", Doc: "the table of accounts"},
 		{Name: "workspace_keys", Default: "workspace_key", Doc: "the table of the workspaces' keys"},
-		scopesParam,
+		{Name: "refresh_error", Default: "refresh_error", Doc: "the column of accounts with the error of the last refresh, where there is one"},
+		refusedParam, scopesParam,
 	},
 	Keys: []Key{{Name: "secret_salt", Env: "SECRET_SALT",
 		Doc: "the instance's salt, where it has one; the workspaces' keys are read from the database. Former ones after it, separated by commas"}},
 	Cipher: "AES-256-CBC with an IV of zeros and the SHA-256 of workspace key and salt (magic-crypt); not authenticated",
-	Skips:  skips(skipNotOAuth, skipOtherForm, skipNoToken),
+	Skips:  skips(skipNotOAuth, skipOtherForm, skipNoToken, skipDisconnected),
 	Warnings: []string{
 		"The key of each workspace is read from the database, and the access tokens are decrypted with it; SECRET_SALT, if the instance has one, is needed beside it.",
 		"A token belongs to the user of its variable's path (u/<user>/...); those of folders and groups are imported as the app's own, with the workspace as tenant.",
@@ -40,7 +41,8 @@ var windmill = &Store{
 				continue
 			}
 			matches = append(matches, Match{
-				Params:  Params{"table": t.String(), "accounts": accounts.String(), "workspace_keys": keys.String()},
+				Params: Params{"table": t.String(), "accounts": accounts.String(), "workspace_keys": keys.String(),
+					"refresh_error": accounts.First(given.or("refresh_error", "refresh_error")...)},
 				Variant: fmt.Sprintf("tables %s and %s", t.SQL(), accounts.SQL()),
 				Tables:  []*Table{t, accounts},
 			})
@@ -50,6 +52,11 @@ var windmill = &Store{
 	Query: func(p Params) string {
 		// Slack's lasting tokens have no account that would name the provider.
 		const provider = "coalesce(a.client, CASE WHEN v.path ILIKE '%slack%' THEN 'slack' END)"
+		refused := ""
+		if p["refresh_error"] != "" && p["refused"] != "keep" {
+			// Until it ends, a token serves whatever became of its refresh.
+			refused = "\n    WHEN a." + ident(p["refresh_error"]) + " <> '' AND a.expires_at < now() THEN 'disconnected'"
+		}
 		return selectSQL(tableSQL(p["table"])+" AS v LEFT JOIN "+tableSQL(p["accounts"])+" AS a ON a.workspace_id = v.workspace_id AND a.id = v.account",
 			"v.workspace_id AS key", "v.path AS key_2", provider+" AS provider",
 			"v.value AS access_token", "a.refresh_token", "a.expires_at",
@@ -60,10 +67,10 @@ var windmill = &Store{
 			"(SELECT k.key FROM "+tableSQL(p["workspace_keys"])+" AS k WHERE k.workspace_id = v.workspace_id AND k.kind = 'cloud' LIMIT 1) AS workspace_key",
 			"CASE WHEN v.is_oauth IS NOT TRUE THEN 'not_oauth'"+
 				"\n    WHEN coalesce(v.value, '') = '' THEN 'no_token'"+
-				"\n    WHEN v.is_secret AND v.value LIKE '$%' THEN 'not_offline' END AS skip")
+				"\n    WHEN v.is_secret AND v.value LIKE '$%' THEN 'not_offline'"+refused+" END AS skip")
 	},
 	Opener: func(_ context.Context, _ *DB, _ Params, keys Keys) (source.Opener, error) {
-		c, err := cipher.NewWindmill(append(keys.List("secret_salt"), keys["secret_salt"])...)
+		c, err := cipher.NewWindmill(keys.anyText("secret_salt")...)
 		if err != nil {
 			return nil, err
 		}

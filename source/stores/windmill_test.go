@@ -11,7 +11,7 @@ func init() {
 		"CREATE TABLE workspace_key (workspace_id varchar(50) NOT NULL, kind workspace_key_kind NOT NULL, key varchar(255) NOT NULL DEFAULT 'changeme', PRIMARY KEY (workspace_id, kind))",
 		"INSERT INTO workspace_key VALUES (" + quoted("acme", "cloud", workspaceKey) + "), (" + quoted("example", "cloud", "magickey") + ")",
 		`INSERT INTO account VALUES ('acme', 1, '2030-01-01 00:00:00+00', '1//r', 'u/anna', 'gcal', NULL), ('acme', 2, '2030-01-01 00:00:00+00', '', 'g/all', 'github', 'expired'),
-			('acme', 3, '1970-01-01 00:00:00+00', 'r', 'u/bo', 'gsheets', NULL), ('example', 1, '2030-01-01 00:00:00+00', 'of the other workspace', 'u/anna', 'linkedin', NULL)`,
+			('acme', 4, '2020-01-01 00:00:00+00', 'r', 'u/bo', 'gmail', 'invalid_grant'), ('acme', 3, '1970-01-01 00:00:00+00', 'r', 'u/bo', 'gsheets', NULL), ('example', 1, '2030-01-01 00:00:00+00', 'of the other workspace', 'u/anna', 'linkedin', NULL)`,
 	}
 	insert := func(workspace, path, value string, secret, oauth bool, account any) string {
 		return "INSERT INTO variable (workspace_id, path, value, is_secret, is_oauth, account) VALUES (" + quoted(workspace, path, value, secret, oauth, account) + ")"
@@ -25,6 +25,7 @@ func init() {
 			insert("acme", "f/team/github", sealedValue("windmill", "64 KiB"), true, true, 2),
 			insert("acme", "g/all/slack_bot_token", salted, true, true, nil),
 			insert("acme", "u/bo/sheets", salted, true, true, 3),
+			insert("acme", "u/bo/refused", salted, true, true, 4),
 			insert("acme", "u/bo/plain", "ya29.plain", false, true, 1),
 			insert("acme", "u/bo/damaged", salted[:30], true, true, 1),
 			insert("acme", "u/bo/empty", "", true, true, 1),
@@ -40,6 +41,7 @@ func init() {
 			"acme/u%2Fbo%2Fsheets":           "missing_expiry",
 			"acme/u%2Fbo%2Fplain":            `{"provider":"gcal","accessToken":"ya29.plain","refreshToken":"1//r","expiresAt":1893456000000,"subject":"bo","tenant":{"id":"acme"},"name":"u/bo/plain"}`,
 			"acme/u%2Fbo%2Fdamaged":          "decrypt_failed",
+			"acme/u%2Fbo%2Frefused":          "disconnected",
 			"acme/u%2Fbo%2Fempty":            "no_token",
 			"acme/u%2Fbo%2Felsewhere":        "not_offline",
 			"acme/u%2Fbo%2Fpassword":         "not_oauth",
@@ -51,9 +53,11 @@ func init() {
 		store: "windmill", name: "without a salt", variant: "tables public.variable and public.account", decrypted: 2,
 		sql: append(create[:len(create):len(create)],
 			insert("acme", "u/anna/calendar", sealedValue("windmill", "without a salt"), true, true, 1),
+			insert("acme", "u/anna/cut", "AAAA", true, true, 1),
 			insert("example", "u/anna/blog", sealedValue("windmill", "published example"), true, true, 1)),
 		want: map[string]string{
 			"acme/u%2Fanna%2Fcalendar": `{"provider":"gcal","accessToken":"ya29.a0Windmill3","refreshToken":"1//r","expiresAt":1893456000000,"subject":"anna","tenant":{"id":"acme"},"name":"u/anna/calendar"}`,
+			"acme/u%2Fanna%2Fcut":      "decrypt_failed",
 			"example/u%2Fanna%2Fblog":  `{"provider":"linkedin","accessToken":"http://magiclen.org","refreshToken":"of the other workspace","expiresAt":1893456000000,"subject":"anna","tenant":{"id":"example"},"name":"u/anna/blog"}`,
 		},
 	})

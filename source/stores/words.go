@@ -17,6 +17,8 @@ const (
 	skipNever        source.Reason = "never_connected" // set up and never authorised
 	skipPlaceholder  source.Reason = "placeholder"     // a word in place of a token
 	skipOlder        source.Reason = "older_copy"      // the store keeps a newer row of the same grant
+	skipDisabled     source.Reason = "disabled"        // switched off in the product
+	skipUnlinked     source.Reason = "unlinked"        // nobody in the product owns it
 	skipForeign      source.Reason = "foreign_client"  // granted to the OAuth client of the product's vendor
 	skipOtherForm    source.Reason = "not_offline"     // the value cannot be opened outside the product
 )
@@ -40,6 +42,8 @@ var skipSentences = map[source.Reason]string{
 	skipNever:        "it was set up and never connected",
 	skipPlaceholder:  "a word stands in the place of its token",
 	skipOlder:        "the store has a newer row of the same grant",
+	skipDisabled:     "it is switched off in the product that owns the store",
+	skipUnlinked:     "it belongs to no user of the product that owns the store",
 	skipForeign:      "it was granted to the OAuth client of the product's vendor, who alone can refresh it",
 	skipOtherForm:    "its token is kept elsewhere and cannot be read from the database",
 }
