@@ -35,7 +35,7 @@ func (r *Report) writeText(w io.Writer, color bool) error {
 	} else {
 		r.textCalls(t)
 	}
-	r.textStore(t)
+	r.textNotes(t)
 	_, err := io.WriteString(w, t.b.String())
 	return err
 }
@@ -208,7 +208,7 @@ func (r *Report) textForecast(t *text) {
 	if len(r.Expiry) > 0 {
 		t.line("")
 		table := newTable(1, "access token expires", "with refresh token", "without")
-		for _, e := range r.Expiry {
+		for _, e := range r.spans() {
 			table.row(spanTitle(e.UpTo), number(e.WithRefresh), number(e.WithoutRefresh))
 		}
 		table.print(t)
@@ -227,10 +227,6 @@ func (r *Report) textForecast(t *text) {
 	}
 	table.left = 2
 	table.print(t)
-	if r.Duplicates.Method != "" {
-		t.line("")
-		t.line("%s, found by their %s in %s of memory", count(r.Reasons["duplicate"], "duplicate"), r.Duplicates.Method, size(r.Duplicates.Bytes))
-	}
 }
 
 // timeTitle heads the times that calls take.
@@ -239,6 +235,16 @@ func (r *Report) timeTitle() string {
 		return "time at the configured pace"
 	}
 	return fmt.Sprintf("time at %s calls a minute", decimal(r.Pace.RequestsPerMinute))
+}
+
+// spans returns the expiry without those spans that lie within the time that the
+// run takes, for which nothing is left.
+func (r *Report) spans() []Expiry {
+	long := map[string]float64{"1h": 3600, "24h": 86_400, "7d": 7 * 86_400, "30d": 30 * 86_400}
+	return slices.DeleteFunc(slices.Clone(r.Expiry), func(e Expiry) bool {
+		end, fixed := long[e.UpTo]
+		return fixed && end <= r.Projection.Seconds && e.WithRefresh+e.WithoutRefresh == 0
+	})
 }
 
 // spanTitle puts a value of ExpirySpans in words.
@@ -302,11 +308,11 @@ func waitTitle(cause string) string {
 	return "for the " + cause
 }
 
-func (r *Report) textStore(t *text) {
-	if s := r.Store; s.Name != "" || s.Encrypted+s.Plain > 0 {
-		if r.Mode == "dry-run" && r.Duplicates.Method == "" {
-			t.line("")
-		}
-		t.line("the source was read as %s: %s were encrypted, %s plain", cmp.Or(s.Name, "a query"), count(s.Encrypted, "value"), number(s.Plain))
+func (r *Report) textNotes(t *text) {
+	t.line("")
+	if r.Duplicates.Method != "" {
+		t.line("%s, found by %s in %s of memory", count(r.Reasons["duplicate"], "duplicate"), r.Duplicates.Method, size(r.Duplicates.Bytes))
 	}
+	s := r.Store
+	t.line("the source was read as %s: %s encrypted, %s plain", cmp.Or(s.Name, "a query"), count(s.Encrypted, "value"), number(s.Plain))
 }
