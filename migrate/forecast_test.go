@@ -50,7 +50,7 @@ func randomSource(rnd *rand.Rand, rows int) ([]source.Row, *memory) {
 // many chunks came, with the walk's counts.
 func feedAll(t *testing.T, p *pass) (chunks int64, counts report.Counts) {
 	t.Helper()
-	p.recorder = newRecorder(new(ledgerWriter), checkpoint.Lease{}, 1, p.ledger, p.remaining, p.waitingFor, p.wait, p.log)
+	p.recorder = newRecorder(new(ledgerWriter), checkpoint.Lease{}, 1, p.ledger, p.kept, p.waitingFor, p.wait, p.log)
 	p.judge.claims = claimMap{}
 	out := make(chan *chunk)
 	var g errgroup.Group

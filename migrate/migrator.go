@@ -42,6 +42,9 @@ func New(o Options, src *source.Reader, store *checkpoint.Store, dst *connect.Cl
 	if o.now == nil {
 		o.now = time.Now
 	}
+	if o.Watch == nil {
+		o.Watch = new(Watch)
+	}
 	return &Migrator{o: o, src: src, store: store, dst: dst}
 }
 
@@ -74,15 +77,19 @@ type pass struct {
 	plain    atomic.Int64 // those that it keeps in the clear, though it may encrypt
 	handed   atomic.Int64 // tokens meant for senders in this walk
 	admitted int64        // likewise, in this run; the feeding goroutine's
-	total    atomic.Int64 // rows of the source, estimated
+	left     atomic.Int64 // of these, let go without being sent
+	total    atomic.Int64 // rows of the source, estimated until counted
+	counted  atomic.Bool  // a walk came to the end: total is what it took
 	walkNo   atomic.Int32
+	sending  inHand
 
 	mu        sync.Mutex
 	maxTokens int
 	stopped   map[string]string // connectors that refuse, and what they said
 	breakers  map[string]*breaker
 
-	doubts *doubts
+	doubts  *doubts
+	samples sampler
 }
 
 // Run migrates until the walks over the source are done, the limit is reached,
@@ -95,6 +102,8 @@ type pass struct {
 // ErrStopped or ErrConfig, or are a *source.ConfigError or *pgerr.Error.
 func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
 	r := report.New(m.o.Migration, "run")
+	m.o.Watch.begin(r)
+	defer m.o.Watch.end(r)
 	p, err := m.begin(ctx)
 	if err != nil {
 		err = stopError(ctx, err)
@@ -105,6 +114,7 @@ func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
 	cut, cancel := context.WithCancel(cut)
 	defer cancel()
 	p.cut = cut
+	r.StartedAt = p.samples.started.UTC() // as the runs table has it: a wait for the lease is over
 	stopTimer := context.AfterFunc(ctx, func() {
 		m.o.Log.Warn().Stringer("limit", m.o.CallTimeout+settleMargin).
 			Msg("stopping: calls in flight finish and are recorded; a second signal cuts that short and leaves their tokens in doubt")
@@ -158,7 +168,7 @@ func (m *Migrator) begin(ctx context.Context) (*pass, error) {
 	}
 	p := newPass(o, migration, run, m.store, m.src)
 	p.importer, p.tenure = m.dst, t
-	p.recorder = newRecorder(m.store, t.lease, run, p.ledger, p.remaining, p.waitingFor, p.wait, o.Log)
+	p.recorder = newRecorder(m.store, t.lease, run, p.ledger, p.kept, p.waitingFor, p.wait, o.Log)
 	return p, nil
 }
 
@@ -169,7 +179,7 @@ func newPass(o *Options, migration checkpoint.Migration, run int64, store *check
 		o: o, migration: migration, run: run, store: store, src: src, rereads: src, ledger: l,
 		pace:   newPace(o.RequestsPerMinute, l.waited),
 		health: &health{limit: o.OutageWait},
-		wait:   &patience{limit: cmp.Or(o.databaseWait, databaseWait), waited: l.waited, log: o.Log},
+		wait:   &patience{limit: cmp.Or(o.databaseWait, databaseWait), waited: l.waited, heard: o.Watch.heard, log: o.Log},
 		log:    o.Log, now: o.now,
 		maxTokens: o.ChunkTokens, stopped: map[string]string{}, breakers: map[string]*breaker{},
 	}
@@ -183,6 +193,7 @@ func newPass(o *Options, migration checkpoint.Migration, run int64, store *check
 	}
 	p.pace.now = o.now
 	p.doubts = &doubts{passed: map[string]place{}}
+	p.samples.started = o.now()
 	return p
 }
 
@@ -249,6 +260,7 @@ func (p *pass) work(ctx context.Context) error {
 	g.Go(func() error { return p.tenure.keep(serving, p.store, p.log) })
 	g.Go(func() error { p.steering(serving); return nil })
 	g.Go(func() error { p.progress(serving); return nil })
+	g.Go(func() error { p.sampling(serving); return nil })
 	g.Go(func() error {
 		defer stopServing()
 		defer close(p.recorder.in)

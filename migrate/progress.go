@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -68,10 +69,11 @@ func (p *pass) account(r *report.Report, limited bool) {
 	tally, calls := p.ledger.current()
 	tally.Fill(r)
 	r.Calls = calls
-	r.Store = p.o.Store
-	r.Store.Encrypted, r.Store.Plain = p.sealed.Load(), p.plain.Load()
-	if r.Store.Warnings == nil {
-		r.Store.Warnings = []string{}
+	r.Store = p.readAs()
+	r.Pace = p.paceNow()
+	if p.run != 0 {
+		p.sample()
+		r.Progress = p.samples.points()
 	}
 	r.Remaining = p.remaining()
 	if p.ledger.walked() {
@@ -119,7 +121,9 @@ func (p *pass) close(r *report.Report, err error) {
 			p.log.Warn().Err(err).Msg(what)
 		}
 	}
-	counts, cerr := p.ledger.json(r.Remaining, r.StoppedBy)
+	kept := p.kept()
+	kept.Remaining, kept.StoppedBy, kept.Warnings = r.Remaining, r.StoppedBy, r.Warnings
+	counts, cerr := json.Marshal(kept)
 	fail("the counts could not be written", cerr)
 	gone := false
 	p.within(closing, func(ctx context.Context) {

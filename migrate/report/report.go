@@ -291,8 +291,8 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	return enc.Encode(r)
 }
 
-// RunCounts is what the runs table keeps of a run while it goes on: the part of
-// a report that changes with every call.
+// RunCounts is what the runs table keeps of a run while it goes on: all that a
+// report needs beside the table's own columns, to be made again at any time.
 type RunCounts struct {
 	Counts
 	Reasons    map[string]int64 `json:"reasons"`
@@ -300,5 +300,8 @@ type RunCounts struct {
 	Calls      Calls            `json:"calls"`
 	Remaining  Remaining        `json:"remaining"`
 	Progress   []ProgressPoint  `json:"progress,omitempty"`
+	Pace       Pace             `json:"pace"` // Waiting stays empty: the table has a column for it
+	Store      Store            `json:"store"`
+	Warnings   []string         `json:"warnings,omitempty"`
 	StoppedBy  string           `json:"stoppedBy,omitempty"` // once it has ended
 }
