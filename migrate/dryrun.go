@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"tokenmigrate/checkpoint"
@@ -25,6 +26,8 @@ var projectedSizes = []int{25, 50, 100, 200, 500, 1000}
 // Errors are those that Run would end with, as far as they can be known.
 func (m *Migrator) DryRun(ctx context.Context) (*report.Report, error) {
 	r := report.New(m.o.Migration, "dry-run")
+	m.o.Watch.begin(r)
+	defer m.o.Watch.end(r)
 	err := m.dryRun(ctx, r)
 	if err != nil && ctx.Err() != nil {
 		err = ErrStopped
@@ -62,11 +65,15 @@ func (m *Migrator) dryRun(ctx context.Context, r *report.Report) error {
 	} else if err := p.foreseeDoubts(ctx); err != nil {
 		return err
 	}
-	if total, err := p.src.Estimate(ctx); err == nil {
-		p.total.Store(total)
-	}
+	m.o.Watch.attach(p)
+	p.estimate(ctx)
 	d := newForecast(p)
+	telling, stopTelling := context.WithCancel(ctx)
+	var told sync.WaitGroup
+	told.Go(func() { p.progress(telling) })
 	err = p.foresee(ctx, d)
+	stopTelling()
+	told.Wait()
 	p.account(r, errors.Is(err, errLimit))
 	if m.store != nil && !fresh {
 		totals, terr := m.store.Totals(ctx, migration.ID)
@@ -104,7 +111,6 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 	if err := p.src.Check(ctx); err != nil {
 		return err
 	}
-	told := time.Now()
 	var after source.Cursor
 	for end := false; !end; {
 		page, err := p.page(ctx, after)
@@ -120,6 +126,7 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 		moves := make([]move, len(rulings))
 		for i := range rulings {
 			moves[i] = move{rulings[i].place, standing{}, rulings[i].ended}
+			p.log.Trace().Str("key", rulings[i].key).Str("outcome", string(rulings[i].ended.outcome)).Str("reason", rulings[i].ended.reason).Msg("row")
 		}
 		p.ledger.apply(moves, false)
 		p.rows.Add(int64(len(rulings)))
@@ -129,10 +136,10 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 				return errLimit
 			}
 		}
-		if time.Since(told) > progressEvery {
-			told = time.Now()
-			p.log.Info().Int64("done", p.read.Load()).Int64("total", max(p.total.Load(), p.read.Load())).Msg("progress")
+		if end {
+			p.reachedEnd()
 		}
+		p.logPage(len(page.Rows))
 	}
 	return p.ledger.endWalk(p.rows.Load(), true)
 }
@@ -218,7 +225,11 @@ func newForecast(p *pass) *forecast {
 func (d *forecast) add(r *ruling, readAt time.Time) bool {
 	if r.item == nil {
 		if o := r.ended.outcome; o != unchanged && o != checkpoint.Imported {
-			d.list(report.Failure{Key: r.key, Connector: r.place.Connector, Reason: r.ended.reason, Detail: r.detail})
+			f := report.Failure{Key: r.key, Connector: r.place.Connector, Reason: r.ended.reason, Detail: r.detail}
+			if d.p.o.ShowSubjects {
+				f.Subject = r.subject
+			}
+			d.list(f)
 		}
 		return false
 	}

@@ -77,7 +77,7 @@ type pass struct {
 	plain    atomic.Int64 // those that it keeps in the clear, though it may encrypt
 	handed   atomic.Int64 // tokens meant for senders in this walk
 	admitted int64        // likewise, in this run; the feeding goroutine's
-	left     atomic.Int64 // of these, let go without being sent
+	letGo    atomic.Int64 // of these, left pending for good
 	total    atomic.Int64 // rows of the source, estimated until counted
 	counted  atomic.Bool  // a walk came to the end: total is what it took
 	walkNo   atomic.Int32
@@ -115,6 +115,7 @@ func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
 	defer cancel()
 	p.cut = cut
 	r.StartedAt = p.samples.started.UTC() // as the runs table has it: a wait for the lease is over
+	m.o.Watch.attach(p)
 	stopTimer := context.AfterFunc(ctx, func() {
 		m.o.Log.Warn().Stringer("limit", m.o.CallTimeout+settleMargin).
 			Msg("stopping: calls in flight finish and are recorded; a second signal cuts that short and leaves their tokens in doubt")
@@ -174,6 +175,9 @@ func (m *Migrator) begin(ctx context.Context) (*pass, error) {
 
 // newPass returns what a run and a dry run share.
 func newPass(o *Options, migration checkpoint.Migration, run int64, store *checkpoint.Store, src *source.Reader) *pass {
+	if o.Watch == nil {
+		o.Watch = new(Watch)
+	}
 	l := new(ledger)
 	p := &pass{
 		o: o, migration: migration, run: run, store: store, src: src, rereads: src, ledger: l,

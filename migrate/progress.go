@@ -9,33 +9,80 @@ import (
 	"tokenmigrate/migrate/report"
 )
 
-// remaining is how many rows the walk has not reached; nothing once a walk is
-// complete, since further walks only look for changes. Rows of the page that is
+// remaining is how many rows the walk has not reached; nothing once a walk came
+// to the end, since further walks only look for changes. Rows of the page that is
 // being handed out are counted already, so they are not among the remaining.
 func (p *pass) remaining() report.Remaining {
-	if p.walkNo.Load() > 1 {
+	total, estimated := p.rowsInAll()
+	if !estimated {
 		return report.Remaining{}
 	}
-	return report.Remaining{Rows: max(p.total.Load()-p.rows.Load(), 0), Estimated: true}
+	return report.Remaining{Rows: max(total-p.rows.Load(), 0), Estimated: true}
+}
+
+// rowsInAll returns how many rows the source has: the planner's estimate at
+// first, at least what was read already, and what was counted once a walk came
+// to the end.
+func (p *pass) rowsInAll() (rows int64, estimated bool) {
+	if p.counted.Load() {
+		return p.total.Load(), false
+	}
+	return max(p.total.Load(), p.rows.Load()), true
+}
+
+// estimate asks for the number of rows, which is only an estimate.
+func (p *pass) estimate(ctx context.Context) {
+	total, err := p.src.Estimate(ctx)
+	if err != nil {
+		p.log.Warn().Err(err).Msg("the number of rows cannot be estimated")
+		return
+	}
+	p.total.Store(total)
+	p.log.Info().Int64("total", total).Bool("estimated", true).Msg("rows of the source")
+}
+
+// reachedEnd notes that the walk came to the source's end: its rows are counted.
+func (p *pass) reachedEnd() {
+	p.total.Store(p.rows.Load())
+	p.counted.Store(true)
 }
 
 // progress logs where the run stands, until ctx ends.
 func (p *pass) progress(ctx context.Context) {
 	for sleep(ctx, progressEvery) == nil {
-		p.logProgress()
+		if !p.o.ProgressShown {
+			p.logProgress()
+		}
 	}
 }
 
 func (p *pass) logProgress() {
 	tally, calls := p.ledger.current()
 	c := tally.Counts()
+	rows, estimated := p.rowsInAll()
+	total := max(rows, c.Read)
+	if p.o.Watch.dry() { // which sends nothing, and so waits for nothing
+		p.log.Info().Int64("done", c.Read).Int64("total", total).Bool("estimated", estimated).
+			Int64("pending", c.Pending).Str("waiting", p.wait.what()).Msg("progress")
+		return
+	}
 	rpm, _ := p.pace.state()
-	total := max(p.total.Load(), c.Read)
-	p.log.Info().Int64("done", c.Read-c.Pending).Int64("total", total).
+	p.log.Info().Int64("done", c.Read-c.Pending).Int64("total", total).Bool("estimated", estimated).
 		Int64("imported", c.Imported).Int64("pending", c.Pending).
 		Int64("calls", calls.Made).Float64("requests_per_minute", rpm).
 		Str("left", p.left(total-c.Read+c.Pending, calls, rpm)).Str("waiting", p.waitingFor()).
 		Int32("walk", p.walkNo.Load()).Msg("progress")
+}
+
+// logPage tells of a page that is handed out, with the totals so far.
+func (p *pass) logPage(rows int) {
+	tally, calls := p.ledger.current()
+	c := tally.Counts()
+	total, estimated := p.rowsInAll()
+	p.log.Info().Int("rows", rows).Int64("read", p.read.Load()).Int64("total", total).Bool("estimated", estimated).
+		Int64("imported", c.Imported).Int64("unchanged", c.Unchanged).Int64("failed", c.Failed).Int64("invalid", c.Invalid).
+		Int64("skipped", c.Skipped).Int64("unknown", c.Unknown).Int64("pending", c.Pending).
+		Int64("calls", calls.Made).Int32("walk", p.walkNo.Load()).Msg("page")
 }
 
 // waitingFor returns what the run waits for, in words: a database or a lease
@@ -145,6 +192,9 @@ func (p *pass) close(r *report.Report, err error) {
 		}
 		r.Failures, err = Failures(ctx, p.store, p.migration.ID)
 		fail("the failures could not be read; the report lists none", err)
+		if p.o.ShowSubjects {
+			fail("the failures' rows could not be read again; the report shows no subject ids", p.showSubjects(ctx, r.Failures))
+		}
 	})
 }
 

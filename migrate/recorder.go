@@ -199,7 +199,7 @@ func (r *recorder) write(ctx context.Context, entries []*entry) error {
 	var out checkpoint.Recorded
 	var err error
 	if b.Counts, err = json.Marshal(r.kept()); err == nil {
-		err = r.wait.database(ctx, "checkpoint database", func() (err error) {
+		err = r.wait.database(ctx, theCheckpoint, func() (err error) {
 			out, err = r.store.Record(ctx, r.lease, r.run, b)
 			return err
 		})
