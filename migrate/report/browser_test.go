@@ -299,6 +299,19 @@ func TestPage_Prints(t *testing.T) {
 	var pdf []byte
 	said := look(t, in, view{"dark", 1280, 900}, url, func(tab context.Context) {
 		pdf = ask(t, tab, chromedp.PrintToPDF(chromedp.PDFPreferCSSPageSize()))
+		paper := emulation.SetEmulatedMediaParams{Media: "print", Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}}
+		if _, err := chromedp.Call(tab, emulation.SetEmulatedMedia, paper); err != nil {
+			t.Fatal(err)
+		}
+		// A4 less the margins.
+		ask(t, tab, chromedp.EmulateViewport(680, 1009))
+		if low := ask(t, tab, chromedp.Evaluate[[]string](contrasts)); len(low) > 0 {
+			t.Errorf("printed: contrast is too low: %s", strings.Join(low, "; "))
+		}
+		if wide := ask(t, tab, chromedp.Evaluate[[]string](fmt.Sprintf(overflow, 680))); len(wide) > 0 {
+			t.Errorf("printed: overflow: %s", strings.Join(wide, "; "))
+		}
+		keep(t, tab, "printed")
 	})
 	if len(said.trouble) > 0 {
 		t.Errorf("got %q", said.trouble)

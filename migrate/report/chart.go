@@ -93,7 +93,7 @@ func (r *Report) expiryPart() *chartPart {
 	}
 	var desc []string
 	for _, e := range r.spans() {
-		label := sentence(spanTitle(cut(e.UpTo, 100)))
+		label := sentence(spanTitle(cut(e.UpTo, maxName)))
 		if e.UpTo == "run" {
 			label += " (" + duration(r.Projection.Seconds) + ")"
 		}
@@ -112,9 +112,9 @@ func (r *Report) expiryWords() string {
 	text := "A token that dies before it is sent is a user who must consent again. "
 	took := duration(r.Projection.Seconds)
 	if n := r.dying(); n > 0 {
-		text += fmt.Sprintf("%s may: no refresh token, and an access token that expires while the run goes on, which takes about %s. Larger chunks make it shorter. ", number(n), took)
+		text += fmt.Sprintf("That may happen to %s without refresh token, which expire while the run goes on, for about %s. Larger chunks make it shorter. ", count(n, "token"), took)
 	} else {
-		text += fmt.Sprintf("None is in danger: no token without refresh token expires while the run goes on, which takes about %s. ", took)
+		text += fmt.Sprintf("None is in danger: no token without refresh token expires while the run goes on, for about %s. ", took)
 	}
 	for _, e := range r.Expiry {
 		if e.UpTo == "expired" && e.WithoutRefresh > 0 {
@@ -131,7 +131,8 @@ func (r *Report) projectionPart() *chartPart {
 	}
 	c := &chart{
 		ID: "time", Title: "Time by how many tokens a call carries",
-		Data: data{ID: "time-data", Caption: "Calls and time by how many tokens a call carries", Header: []string{"Tokens a call", "Calls", sentence(r.timeTitle())}},
+		Legend: []legend{{"pending", "as configured"}, {"unchanged", "with another send.chunk_tokens"}},
+		Data:   data{ID: "time-data", Caption: "Calls and time by how many tokens a call carries", Header: []string{"Tokens a call", "Calls", sentence(r.timeTitle())}},
 	}
 	var desc []string
 	best := p.ByChunkTokens[0]
@@ -139,7 +140,7 @@ func (r *Report) projectionPart() *chartPart {
 		label, class := fmt.Sprintf("%s a call: %s", count(int64(by.ChunkTokens), "token"), count(by.Calls, "call")), "unchanged"
 		row := strconv.Itoa(by.ChunkTokens)
 		if by.ChunkTokens == p.ChunkTokens {
-			label, class, row = label+" (as configured)", "pending", row+" (as configured)"
+			class, row = "pending", row+" (as configured)"
 		}
 		took := duration(by.Seconds)
 		c.Groups = append(c.Groups, barGroup{Label: label, Bars: []bar{{Class: class, Value: took, Title: took, amount: by.Seconds}}})
@@ -200,7 +201,7 @@ func (r *Report) countsPart() countsPart {
 	}
 	shown, others := r.largest(maxPlaces)
 	for _, p := range shown {
-		row(cut(cmp.Or(p.Connector, "(none)"), 200), cut(cmp.Or(p.Environment, "-"), 200), p.Counts)
+		row(cut(cmp.Or(p.Connector, "(none)"), maxName), cut(cmp.Or(p.Environment, "-"), maxName), p.Counts)
 	}
 	if n := len(r.Connectors) - len(shown); n > 0 {
 		row(fmt.Sprintf("%s others", number(int64(n))), "-", others)
@@ -217,7 +218,7 @@ func (r *Report) countsPart() countsPart {
 // stack gives each outcome its width of the bar; the smallest is still seen.
 func stack(present []outcome, counts Counts) []stackPart {
 	var parts []stackPart
-	const least = 0.6
+	const least = 1.5
 	scale, sum := 0.0, 0.0
 	for _, o := range present {
 		scale += max(100*float64(o.of(counts))/float64(counts.Read), least)

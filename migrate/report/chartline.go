@@ -67,7 +67,7 @@ func (r *Report) progressPart() *progressPart {
 			Data: data{ID: "waits-data", Caption: "Time waited, by cause, of all senders together", Header: []string{"Waited", "Time"}}}
 		var desc []string
 		for _, w := range waits[:min(len(waits), 20)] {
-			label, took := sentence(cut(w.Cause, 200)), duration(w.Seconds)
+			label, took := sentence(cut(w.Cause, maxName)), duration(w.Seconds)
 			p.Waits.Groups = append(p.Waits.Groups, barGroup{Label: label, Bars: []bar{{Class: "unchanged", Value: took, Title: took, amount: w.Seconds}}})
 			p.Waits.Data.Rows = append(p.Waits.Data.Rows, []string{label, took})
 			desc = append(desc, label+" "+took)
@@ -131,11 +131,11 @@ func (r *Report) lineChart() *lineChart {
 	return c
 }
 
-// roundUp returns the next number above n that is 1, 2, 4 or 6 times a power of
-// ten, so that its half is round as well.
+// roundUp returns the next number above n, 2 at least, that is short to write, and
+// its half also.
 func roundUp(n int64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(float64(n))))
-	for _, times := range []float64{1, 2, 4, 6, 10} {
+	for _, times := range []float64{1, 1.5, 2, 3, 4, 5, 6, 8, 10} {
 		if f := times * power; f >= float64(n) && f >= 2 {
 			return f
 		}

@@ -94,7 +94,7 @@ func liveRun() *Report {
 	r.Progress = r.Progress[:len(r.Progress)/2]
 	at := r.StartedAt
 	for shard := range 3 {
-		r.Runs = append(r.Runs, RunState{Run: int64(41 + shard), Shard: shard, Version: "v1.4.0", State: Running, StartedAt: at, HeartbeatAt: at.Add(2 * time.Hour), Waiting: "pace"})
+		r.Runs = append(r.Runs, RunState{Run: int64(41 + shard), Shard: shard, Version: "v1.4.0", State: Running, Done: 231_082, Left: 103_000, StartedAt: at, HeartbeatAt: at.Add(2 * time.Hour), Waiting: "pace"})
 	}
 	r.Runs[1].State, r.Runs[1].Waiting, r.Runs[1].LastError = Died, "", "the worker died without a word (killed, or its machine failed); the same command goes on from here"
 	r.Runs[2].Waiting = r.Pace.Waiting
@@ -139,7 +139,7 @@ func randomReport(rnd *rand.Rand) *Report {
 	}
 	r.Progress = line.Points()
 	for i := range rnd.IntN(4) {
-		r.Runs = append(r.Runs, RunState{Run: int64(i), Shard: i, Version: word(), State: []string{Running, Ended, Died}[rnd.IntN(3)], StartedAt: r.StartedAt, HeartbeatAt: r.StartedAt, FinishedAt: r.FinishedAt, ExitCode: r.ExitCode, Waiting: word(), LastError: word()})
+		r.Runs = append(r.Runs, RunState{Run: int64(i), Shard: i, Version: word(), State: []string{Running, Ended, Died}[rnd.IntN(3)], StartedAt: r.StartedAt, HeartbeatAt: r.StartedAt, FinishedAt: r.FinishedAt, ExitCode: r.ExitCode, Done: n(), Left: n(), Waiting: word(), LastError: word()})
 	}
 	if r.Mode == "dry-run" {
 		r.Projection = Projection{ChunkTokens: 100, Calls: n(), Seconds: math.Floor(rnd.Float64() * 1e6), ByChunkTokens: []ProjectionChunkTokens{{25, n(), 2}, {100, n(), 0}}}

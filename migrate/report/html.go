@@ -24,13 +24,19 @@ type HTMLOptions struct {
 	AsOf time.Time
 }
 
-// Bounds of the page, so that it stays below 1 MiB whatever a report holds.
+// Bounds of the page's parts. Failures get what is left of maxPage, which the
+// others leave most of, whatever a report holds.
 const (
-	maxPlaces       = 200     // connectors and environments in lines of their own
-	maxRuns         = 200     // shards
-	maxFailureBytes = 600_000 // of failures as listed
-	maxCell         = 2_000   // bytes of one text from outside
-	maxSampleBytes  = 120
+	maxPage   = 1<<20 - 1<<10
+	maxPlaces = 200 // connectors and environments in lines of their own
+	maxRuns   = 100 // shards
+	maxCards  = 40  // reasons
+	maxNotes  = 20  // warnings
+
+	// Bytes of texts from outside, which may grow to five times as many escaped.
+	maxText = 1_000
+	maxName = 100
+	maxCell = 2_000 // of a failure
 )
 
 var (
@@ -46,8 +52,22 @@ var (
 // nothing from elsewhere, which its content security policy makes sure of. It
 // is below 1 MiB; of long lists it shows a part and says so.
 func (r *Report) WriteHTML(w io.Writer, o HTMLOptions) error {
-	return pageTemplate.Execute(w, r.page(o))
+	p := r.page(o)
+	if len(r.Failures) > 0 {
+		var without counter
+		if err := pageTemplate.Execute(&without, p); err != nil {
+			return err
+		}
+		p.Failures = r.failuresPart(maxPage - int(without))
+		p.Subjects = p.Failures.Subjects
+	}
+	return pageTemplate.Execute(w, p)
 }
+
+// counter counts what is written to it.
+type counter int
+
+func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return len(p), nil }
 
 // page is what the template shows. Texts are plain; the template escapes them.
 type page struct {
@@ -83,9 +103,9 @@ func (r *Report) page(o HTMLOptions) *page {
 	v := r.Verdict()
 	p := &page{
 		CSS: template.CSS(pageCSS), Policy: contentPolicy(), //nolint:gosec // our own file
-		Kind: r.title(), Migration: cut(r.Migration, maxCell), When: r.when(), Level: v.Level,
+		Kind: r.title(), Migration: cut(r.Migration, maxText), When: r.when(), Level: v.Level,
 		Dry: r.Mode == "dry-run", Warnings: cutAll(r.warnings()), Tiles: r.tiles(), Counts: r.countsPart(),
-		Failures: r.failuresPart(), Runs: r.runsPart(), Store: r.storeWords(), Foot: r.foot(),
+		Runs: r.runsPart(), Store: r.storeWords(), Foot: r.foot(),
 	}
 	if o.Refresh > 0 {
 		p.Refresh = max(int(o.Refresh/time.Second), 1)
@@ -93,11 +113,10 @@ func (r *Report) page(o HTMLOptions) *page {
 			p.AsOf = o.AsOf.UTC().Format("15:04:05") + " UTC"
 		}
 	}
-	p.Head, p.Tail = headOf(cut(v.Sentence, maxCell))
+	p.Head, p.Tail = headOf(cut(v.Sentence, maxText))
 	missing, left := r.reasonCounts()
 	p.Missing, p.LeftOut = r.cards(missing), r.cards(left)
 	p.MissingWords = r.missingWords()
-	p.Subjects = p.Failures != nil && p.Failures.Subjects
 	if p.Dry {
 		p.Duplicates = r.duplicateWords()
 		if r.Counts.Pending > 0 {
@@ -133,9 +152,12 @@ func cut(s string, n int) string {
 }
 
 func cutAll(list []string) []string {
-	out := make([]string, 0, min(len(list), 50))
-	for _, s := range list[:min(len(list), 50)] {
-		out = append(out, cut(s, maxCell))
+	var out []string
+	for _, s := range list[:min(len(list), maxNotes)] {
+		out = append(out, cut(s, maxText))
+	}
+	if n := len(list) - len(out); n > 0 {
+		out = append(out, fmt.Sprintf("there are %s more", number(int64(n))))
 	}
 	return out
 }
@@ -237,10 +259,10 @@ type reasonCard struct {
 
 func (r *Report) cards(list []reasonCount) []reasonCard {
 	var out []reasonCard
-	for _, c := range list[:min(len(list), 100)] {
-		card := reasonCard{c.Outcome, cut(c.Code, maxSampleBytes), count(c.Rows, "row"), sentence(c.What), c.Remedy, r.failuresCommand(c.Code), nil}
+	for _, c := range list[:min(len(list), maxCards)] {
+		card := reasonCard{c.Outcome, cut(c.Code, maxName), count(c.Rows, "row"), sentence(c.What), c.Remedy, r.failuresCommand(c.Code), nil}
 		for _, key := range c.Samples {
-			card.Samples = append(card.Samples, cut(key, maxSampleBytes))
+			card.Samples = append(card.Samples, cut(key, maxName))
 		}
 		out = append(out, card)
 	}
@@ -280,28 +302,30 @@ type failuresPart struct {
 	Rows             []Failure
 }
 
-func (r *Report) failuresPart() *failuresPart {
-	if len(r.Failures) == 0 {
-		return nil
-	}
+// failuresPart lists the failures that have room in so many bytes.
+func (r *Report) failuresPart(room int) *failuresPart {
 	p := &failuresPart{}
-	room := maxFailureBytes
-	for _, f := range r.Failures {
+	const markup = 180 // bytes of one row's, at most; and of what lies around all rows
+	room -= 4 * markup
+	for _, f := range r.Failures[:min(len(r.Failures), MaxFailures)] {
 		f.Key, f.Connector, f.Reason = cut(f.Key, maxCell), cut(cmp.Or(f.Connector, "(none)"), maxCell), cut(f.Reason, maxCell)
 		f.Detail, f.Subject = cut(f.Detail, maxCell), cut(f.Subject, maxCell)
-		// An escaped character takes up to six bytes.
-		room -= 120 + len(template.HTMLEscapeString(f.Key+f.Connector+f.Reason+f.Detail+f.Subject))
-		if room < 0 || len(p.Rows) == MaxFailures {
+		room -= markup + len(template.HTMLEscapeString(f.Key+f.Connector+f.Reason+f.Detail+f.Subject))
+		if room < 0 {
 			break
 		}
 		p.Rows = append(p.Rows, f)
 		p.Subjects = p.Subjects || f.Subject != ""
 	}
-	all := int64(len(p.Rows))
-	p.Summary = fmt.Sprintf("All %s, one by one", count(all, "row"))
+	var rows int64
+	for _, n := range r.Reasons {
+		rows += n
+	}
+	shown := int64(len(p.Rows))
+	p.Summary = fmt.Sprintf("All %s, one by one", count(shown, "row"))
 	p.Caption = "Every row that is not imported, those left out on purpose among them"
-	if len(r.Failures) > len(p.Rows) || len(r.Failures) >= MaxFailures {
-		p.Summary = fmt.Sprintf("The first %s, one by one", count(all, "row"))
+	if shown < max(rows, int64(len(r.Failures))) {
+		p.Summary = number(shown) + " of them, one by one"
 		p.Caption = "Rows that are not imported; " + r.whereFailures()
 	}
 	return p
@@ -323,7 +347,7 @@ func (r *Report) storeWords() []string {
 	s := r.Store
 	name := "The source was read with a query of your own."
 	if s.Name != "" {
-		name = "The source was read as " + cut(s.Name, maxCell) + "."
+		name = "The source was read as " + cut(s.Name, maxName) + "."
 	}
 	values := "No value in it was encrypted by an application."
 	switch {
@@ -349,7 +373,7 @@ type runsPart struct {
 // short is a time in a table.
 const short = "2 Jan, 15:04:05"
 
-type runRow struct{ Shard, Run, State, Started, Heard, Words, Version string }
+type runRow struct{ Shard, Run, State, Done, Left, Started, Heard, Words, Version string }
 
 func (r *Report) runsPart() *runsPart {
 	if len(r.Runs) == 0 {
@@ -358,14 +382,14 @@ func (r *Report) runsPart() *runsPart {
 	p := &runsPart{}
 	for _, run := range r.Runs[:min(len(r.Runs), maxRuns)] {
 		row := runRow{
-			Shard: strconv.Itoa(run.Shard), Run: strconv.FormatInt(run.Run, 10), State: run.State,
-			Started: run.StartedAt.UTC().Format(short), Heard: run.HeartbeatAt.UTC().Format(short), Words: cut(run.LastError, 500), Version: cut(run.Version, 100),
+			Shard: strconv.Itoa(run.Shard), Run: strconv.FormatInt(run.Run, 10), State: run.State, Done: number(run.Done), Left: number(run.Left),
+			Started: run.StartedAt.UTC().Format(short), Heard: run.HeartbeatAt.UTC().Format(short), Words: cut(run.LastError, 2*maxName), Version: cut(run.Version, maxName/2),
 		}
 		if run.ExitCode != nil {
 			row.State += ", exit code " + strconv.Itoa(*run.ExitCode)
 		}
 		if run.State == Running && run.Waiting != "" {
-			row.Words = cut(run.Waiting, 500)
+			row.Words = cut(run.Waiting, 2*maxName)
 		}
 		p.Rows = append(p.Rows, row)
 	}

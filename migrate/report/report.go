@@ -165,6 +165,8 @@ type RunState struct {
 	HeartbeatAt time.Time  `json:"heartbeatAt"`
 	FinishedAt  *time.Time `json:"finishedAt"`
 	ExitCode    *int       `json:"exitCode"`
+	Done        int64      `json:"done"` // rows that have an outcome other than pending
+	Left        int64      `json:"left"` // pending ones, and those never reached, which are estimated
 	Waiting     string     `json:"waiting"`
 	LastError   string     `json:"lastError"`
 }
@@ -281,6 +283,13 @@ func (t *Tally) Fill(r *Report) {
 		}
 		return strings.Compare(a.Environment, b.Environment)
 	})
+}
+
+// HideSubjects takes the subject ids out of the failures.
+func (r *Report) HideSubjects() {
+	for i := range r.Failures {
+		r.Failures[i].Subject = ""
+	}
 }
 
 // WriteJSON writes the report as one indented JSON object.

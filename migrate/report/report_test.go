@@ -81,7 +81,7 @@ func TestReport_JSONHasTheKeysOfItsContract(t *testing.T) {
 		{[]any{"duplicates"}, []string{"method", "bytes"}},
 		{[]any{"pace"}, []string{"requestsPerMinute", "current", "waiting"}},
 		{[]any{"progress", 0}, []string{"seconds", "done", "imported", "calls", "throttled"}},
-		{[]any{"runs", 0}, []string{"run", "shard", "version", "state", "startedAt", "heartbeatAt", "finishedAt", "exitCode", "waiting", "lastError"}},
+		{[]any{"runs", 0}, []string{"run", "shard", "version", "state", "startedAt", "heartbeatAt", "finishedAt", "exitCode", "done", "left", "waiting", "lastError"}},
 		{[]any{"store"}, []string{"name", "encrypted", "plain", "warnings"}},
 		{[]any{"failures", 0}, []string{"key", "connector", "reason", "detail"}},
 	} {

@@ -198,7 +198,7 @@ func (r *Report) whereFailures() string {
 	if r.Mode == "dry-run" {
 		return "report.json lists up to " + number(MaxFailures)
 	}
-	return "`tokenmigrate failures` lists them all"
+	return "tokenmigrate failures lists them all"
 }
 
 func (r *Report) textForecast(t *text) {
