@@ -22,9 +22,9 @@ func (r *Report) WriteTerminal(w io.Writer) error { return r.writeText(w, true) 
 func (r *Report) writeText(w io.Writer, color bool) error {
 	t := &text{color: color}
 	v := r.Verdict()
-	t.line("%s of migration %s: %s", r.title(), r.Migration, t.paint(levelColors[v.Level], v.Sentence))
+	t.line("%s of migration %s: %s", r.title(), printable(r.Migration), t.paint(levelColors[v.Level], printable(v.Sentence)))
 	for _, warning := range r.warnings() {
-		t.line("%s %s", t.paint(yellow, "warning:"), warning)
+		t.line("%s %s", t.paint(yellow, "warning:"), printable(warning))
 	}
 	t.line("")
 	r.textCounts(t)
@@ -268,7 +268,7 @@ func (r *Report) textCalls(t *text) {
 	if waits := r.waits(); len(waits) > 0 {
 		var parts []string
 		for _, w := range waits {
-			parts = append(parts, duration(w.Seconds)+" "+w.Cause)
+			parts = append(parts, duration(w.Seconds)+" "+printable(w.Cause))
 		}
 		t.line("senders waited: %s", strings.Join(parts, ", "))
 	}
@@ -314,5 +314,5 @@ func (r *Report) textNotes(t *text) {
 		t.line("%s, found by %s in %s of memory", count(r.Reasons["duplicate"], "duplicate"), r.Duplicates.Method, size(r.Duplicates.Bytes))
 	}
 	s := r.Store
-	t.line("the source was read as %s: %s encrypted, %s plain", cmp.Or(s.Name, "a query"), count(s.Encrypted, "value"), number(s.Plain))
+	t.line("the source was read as %s: %s encrypted, %s plain", printable(cmp.Or(s.Name, "a query")), count(s.Encrypted, "value"), number(s.Plain))
 }

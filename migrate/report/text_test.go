@@ -2,9 +2,11 @@ package report
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -89,6 +91,29 @@ func TestDuration(t *testing.T) {
 	} {
 		if got := duration(s); got != want {
 			t.Errorf("%g s: got %q, want %q", s, got, want)
+		}
+	}
+}
+
+// TestReport_WriteTerminalIsTheSameTextInColours compares after taking the
+// colours out; what stands in a report must not bring any of its own.
+func TestReport_WriteTerminalIsTheSameTextInColours(t *testing.T) {
+	t.Parallel()
+	sequence := regexp.MustCompile("\x1b\\[[0-9;]*m")
+	for i, r := range exampleReports() {
+		var plain, colored bytes.Buffer
+		if err := errors.Join(r.WriteText(&plain), r.WriteTerminal(&colored)); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(plain.String(), "\x1b") || strings.ContainsFunc(plain.String(), func(c rune) bool { return c < ' ' && c != '\n' }) {
+			t.Errorf("report %d: the plain text has control characters: %q", i, plain.String())
+		}
+		first, _, _ := strings.Cut(colored.String(), "\n")
+		if !strings.Contains(first, "\x1b["+levelColors[r.Verdict().Level]+"m") {
+			t.Errorf("report %d: got %q, want the verdict in the colour of %s", i, first, r.Verdict().Level)
+		}
+		if got := sequence.ReplaceAllString(colored.String(), ""); got != plain.String() {
+			t.Errorf("report %d: without its colours it is\n%s\nand plain it is\n%s", i, got, plain.String())
 		}
 	}
 }
