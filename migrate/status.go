@@ -75,7 +75,7 @@ func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report
 		if run.Alive && run.Waiting != "" && (r.Pace.Waiting == "" || r.Pace.Waiting == "pace") {
 			r.Pace.Waiting = run.Waiting // the first that waits for more than its turn
 		}
-		r.Runs = append(r.Runs, stateOf(run))
+		r.Runs = append(r.Runs, stateOf(run, c))
 		if run.LastError != "" {
 			r.Error = run.LastError
 		}
@@ -114,10 +114,11 @@ func end(r *report.Report, runs []checkpoint.Run) {
 }
 
 // stateOf returns what the checkpoint tells of a run itself.
-func stateOf(run *checkpoint.Run) report.RunState {
+func stateOf(run *checkpoint.Run, c *report.RunCounts) report.RunState {
 	s := report.RunState{
 		Run: run.ID, Shard: run.Shard, Version: run.Version, State: report.Died,
 		StartedAt: run.StartedAt.UTC(), HeartbeatAt: run.HeartbeatAt.UTC(), ExitCode: run.ExitCode, LastError: run.LastError,
+		Done: c.Read - c.Pending, Left: c.Pending + c.Remaining.Rows,
 	}
 	switch {
 	case !run.FinishedAt.IsZero():

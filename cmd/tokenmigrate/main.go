@@ -23,6 +23,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"tokenmigrate/migrate/report"
 )
 
 // version is stamped in when a release is built.
@@ -70,13 +72,15 @@ type app struct {
 	logFormat  string
 	logLevel   string
 
-	cfg *Config // once loaded
+	lines *lines         // stderr, for whole lines: logs
+	cfg   *Config        // once loaded
+	ended *report.Report // of a run or dry run, once it is over
 }
 
 // run executes one command line and returns the process's exit code. The end of
 // drain asks a migration to finish what is in flight; the end of cut does not.
 func run(drain, cut context.Context, args []string, getenv func(string) (string, bool), stdout, stderr io.Writer) int {
-	a := &app{cut: cut, getenv: getenv, stdout: stdout, stderr: stderr}
+	a := &app{cut: cut, getenv: getenv, stdout: stdout, stderr: stderr, lines: &lines{w: stderr}}
 	root := a.command()
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -85,6 +89,7 @@ func run(drain, cut context.Context, args []string, getenv func(string) (string,
 	if err != nil {
 		a.printError(err)
 	}
+	a.writeEnding(err)
 	return exitCode(err)
 }
 
@@ -126,7 +131,7 @@ func (a *app) command() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.logFormat, "log-format", "auto", "json, console, or auto: console on a terminal")
 	root.PersistentFlags().StringVar(&a.logLevel, "log-level", "info", "trace, debug, info, warn or error")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd.CommandPath(), err} })
-	root.AddCommand(a.runCommand(), a.dryRunCommand(), a.statusCommand(), a.failuresCommand(),
+	root.AddCommand(a.runCommand(), a.dryRunCommand(), a.statusCommand(), a.reportCommand(), a.failuresCommand(),
 		a.pauseCommand("pause", true, "Let running and later workers make no calls", "paused; workers stop calling within 5 seconds"),
 		a.pauseCommand("resume", false, "Let paused workers go on", "goes on within 5 seconds"), a.paceCommand(),
 		a.initCommand(), a.storesCommand(), a.checkCommand(), a.checkpointCommand(), newSandboxCommand(programVersion()), a.demoCommand(), a.versionCommand())
