@@ -200,7 +200,7 @@ func (r *Report) tiles() []tile {
 	}
 	switch left := r.SecondsLeft(); {
 	case r.FinishedAt == nil && r.StoppedBy == "" && left > 0:
-		list = append(list, tile{"Time left", "about " + duration(left), r.paceWords()})
+		list = append(list, tile{"Time left, about", duration(left), r.paceWords()})
 	case r.FinishedAt != nil:
 		list = append(list, tile{"Time", duration(max(r.FinishedAt.Sub(r.StartedAt).Seconds(), 0)), r.paceWords()})
 	}
@@ -401,7 +401,7 @@ func (r *Report) runsPart() *runsPart {
 
 // exitWords says what an exit code means.
 var exitWords = map[int]string{
-	0: "all is well", 1: "an unexpected error", 3: "more tokens than policy.max_failed are not imported",
+	0: "finished, and no more are missing than policy.max_failed allows", 1: "an unexpected error", 3: "more tokens than policy.max_failed are not imported",
 	4: "the endpoint refuses", 5: "a database or the endpoint stayed unavailable; the same command goes on from here",
 	6: "another worker holds the lease", 75: "stopped by a signal with work left; the same command goes on from here",
 	78: "usage, configuration or privileges",

@@ -47,19 +47,32 @@ func TestReport_WriteTextGolden(t *testing.T) {
 				t.Errorf("%s: line %d ends in space: %q", name, n+1, line)
 			}
 		}
-		file := filepath.Join("testdata", name+".txt")
-		if *update {
-			if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
+		checkGolden(t, name+".txt", got.Bytes())
+	}
+}
+
+func TestReport_WriteJSONGolden(t *testing.T) {
+	t.Parallel()
+	for name, r := range map[string]*Report{"run": example(), "dry-run": dryExample()} {
+		checkGolden(t, name+".json", jsonOf(t, r))
+	}
+}
+
+// checkGolden compares with a file of testdata, or writes it with -update.
+func checkGolden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if got.String() != string(want) {
-			t.Errorf("%s: got\n%s\nwant (%s; -update writes it anew)\n%s", name, got.String(), file, want)
-		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s: got\n%s\nwant (-update writes it anew)\n%s", file, got, want)
 	}
 }
 
