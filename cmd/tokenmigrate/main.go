@@ -131,7 +131,7 @@ func (a *app) command() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.logFormat, "log-format", "auto", "json, console, or auto: console on a terminal")
 	root.PersistentFlags().StringVar(&a.logLevel, "log-level", "info", "trace, debug, info, warn or error")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd.CommandPath(), err} })
-	root.AddCommand(a.runCommand(), a.dryRunCommand(), a.statusCommand(), a.reportCommand(), a.failuresCommand(),
+	root.AddCommand(a.runCommand(), a.dryRunCommand(), a.statusCommand(), a.reportCommand(), a.failuresCommand(), a.explainCommand(),
 		a.pauseCommand("pause", true, "Let running and later workers make no calls", "paused; workers stop calling within 5 seconds"),
 		a.pauseCommand("resume", false, "Let paused workers go on", "goes on within 5 seconds"), a.paceCommand(),
 		a.initCommand(), a.storesCommand(), a.checkCommand(), a.checkpointCommand(), newSandboxCommand(programVersion()), a.demoCommand(), a.versionCommand())

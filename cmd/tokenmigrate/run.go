@@ -150,7 +150,7 @@ func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migr
 	}
 	defer store.Close()
 
-	o := a.migrateOptions(cfg, f, src, client, log)
+	o := a.migrateOptions(cfg, f, src.Info().Database, client, log)
 	o.Store = report.Store{Name: cfg.Source.Store, Warnings: from.plan.Warnings}
 	o.Watch, o.ProgressShown = watch, a.barShown()
 	if !calls {
@@ -237,8 +237,8 @@ func pageSize(cfg *Config) int {
 // crashStep is set in binaries that are built for the crash tests.
 var crashStep func(name string, tokens int)
 
-func (a *app) migrateOptions(cfg *Config, f *runFlags, src *source.Reader, client *connect.Client, log zerolog.Logger) migrate.Options {
-	target, hashed := targetOf(cfg, src.Info().Database, client)
+func (a *app) migrateOptions(cfg *Config, f *runFlags, database string, client *connect.Client, log zerolog.Logger) migrate.Options {
+	target, hashed := targetOf(cfg, database, client)
 	return migrate.Options{
 		Migration: cfg.Migration, Target: target, Hashed: hashed,
 		Destination: client.Destination(),
