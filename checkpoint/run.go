@@ -102,30 +102,17 @@ type Filter struct {
 	Limit     int
 }
 
-// failuresPage is how many failures one short transaction reads.
-const failuresPage = 1000
+// failuresWindow is how many tokens one statement of Failures looks at.
+const failuresWindow = 2000
 
 // Failures calls each for every token that is not imported, in the order of
-// their keys, and stops at each's first error. It reads pages, so that ten
-// million of them need no memory and hold no snapshot.
+// their keys, and stops at each's first error. It looks at windows of the primary
+// key, however many or few of the tokens in one are failures: ten million need
+// neither memory nor a snapshot, and no statement takes long.
 func (s *Store) Failures(ctx context.Context, migration int64, f Filter, each func(Failure) error) error {
-	after, first := "", true
-	left := f.Limit
-	for {
-		rows, err := s.pool.Query(ctx, s.in(`
-			SELECT key, coalesce(connector, ''), coalesce(environment, ''), outcome, coalesce(reason, ''), coalesce(detail, ''), attempts, updated_at
-			FROM {schema}.tokens
-			WHERE migration_id = $1 AND ($2 OR key > $3) AND outcome <> 'imported'
-				AND ($4 = '' OR connector = $4) AND ($5 = '' OR reason = $5)
-			ORDER BY key LIMIT $6`), migration, first, after, f.Connector, f.Reason, failuresPage)
-		if err != nil {
-			return pgerr.Wrap("read the failures", err)
-		}
-		page, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Failure, error) {
-			var x Failure
-			err := row.Scan(&x.Key, &x.Connector, &x.Environment, (*string)(&x.Outcome), &x.Reason, &x.Detail, &x.Attempts, &x.UpdatedAt)
-			return x, err
-		})
+	after := ""
+	for left, first := f.Limit, true; ; first = false {
+		page, last, err := s.failures(ctx, migration, f, after, first)
 		if err != nil {
 			return pgerr.Wrap("read the failures", err)
 		}
@@ -138,11 +125,45 @@ func (s *Store) Failures(ctx context.Context, migration int64, f Filter, each fu
 				return err
 			}
 		}
-		if len(page) < failuresPage {
+		if last == nil {
 			return nil
 		}
-		after, first = page[len(page)-1].Key, false
+		after = *last
 	}
+}
+
+// failures returns the failures of one window, and the window's last key; nil:
+// there is no further window.
+func (s *Store) failures(ctx context.Context, migration int64, f Filter, after string, first bool) (page []Failure, last *string, err error) {
+	compare, bound := ">", "$3::text IS NULL"
+	if first {
+		compare = ">="
+	}
+	var until string
+	err = s.pool.QueryRow(ctx, s.in(`
+		SELECT key FROM {schema}.tokens WHERE migration_id = $1 AND key `+compare+` $2 ORDER BY key OFFSET $3 LIMIT 1`),
+		migration, after, failuresWindow-1).Scan(&until)
+	switch {
+	case err == nil:
+		last, bound = &until, "key <= $3"
+	case !errors.Is(err, pgx.ErrNoRows):
+		return nil, nil, err
+	}
+	rows, err := s.pool.Query(ctx, s.in(`
+		SELECT key, coalesce(connector, ''), coalesce(environment, ''), outcome, coalesce(reason, ''), coalesce(detail, ''), attempts, updated_at
+		FROM {schema}.tokens
+		WHERE migration_id = $1 AND key `+compare+` $2 AND `+bound+` AND outcome <> 'imported'
+			AND ($4 = '' OR connector = $4) AND ($5 = '' OR reason = $5)
+		ORDER BY key`), migration, after, last, f.Connector, f.Reason)
+	if err != nil {
+		return nil, nil, err
+	}
+	page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Failure, error) {
+		var x Failure
+		err := row.Scan(&x.Key, &x.Connector, &x.Environment, (*string)(&x.Outcome), &x.Reason, &x.Detail, &x.Attempts, &x.UpdatedAt)
+		return x, err
+	})
+	return page, last, err
 }
 
 // ErrNoRun: the migration has not been run yet.
