@@ -137,7 +137,7 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 			}
 		}
 		if end {
-			p.reachedEnd()
+			p.reachedEnd(0)
 		}
 		p.logPage(len(page.Rows))
 	}

@@ -9,20 +9,20 @@ import (
 	"tokenmigrate/migrate/report"
 )
 
-// remaining is how many rows the walk has not reached; nothing once a walk came
-// to the end, since further walks only look for changes. Rows of the page that is
+// remaining is how many rows the walk has not reached; nothing once a walk is
+// complete, since further walks only look for changes. Rows of the page that is
 // being handed out are counted already, so they are not among the remaining.
 func (p *pass) remaining() report.Remaining {
-	total, estimated := p.rowsInAll()
-	if !estimated {
+	if p.walkNo.Load() > 1 {
 		return report.Remaining{}
 	}
-	return report.Remaining{Rows: max(total-p.rows.Load(), 0), Estimated: true}
+	total, estimated := p.rowsInAll()
+	return report.Remaining{Rows: max(total-p.rows.Load(), 0), Estimated: estimated}
 }
 
 // rowsInAll returns how many rows the source has: the planner's estimate at
-// first, at least what was read already, and what was counted once a walk came
-// to the end.
+// first, at least what was read already, and what was counted once a walk has
+// read its last page.
 func (p *pass) rowsInAll() (rows int64, estimated bool) {
 	if p.counted.Load() {
 		return p.total.Load(), false
@@ -41,9 +41,10 @@ func (p *pass) estimate(ctx context.Context) {
 	p.log.Info().Int64("total", total).Bool("estimated", true).Msg("rows of the source")
 }
 
-// reachedEnd notes that the walk came to the source's end: its rows are counted.
-func (p *pass) reachedEnd() {
-	p.total.Store(p.rows.Load())
+// reachedEnd notes that the walk has read its last page, of which rows are not
+// counted yet: the source's rows are known.
+func (p *pass) reachedEnd(rows int) {
+	p.total.Store(p.rows.Load() + int64(rows))
 	p.counted.Store(true)
 }
 

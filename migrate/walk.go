@@ -92,12 +92,15 @@ func (p *pass) feed(ctx context.Context, chunks chan<- *chunk) error {
 		}
 		after, end = page.Next, page.End
 		p.countValues(page.Rows)
+		if end {
+			p.reachedEnd(len(page.Rows))
+		}
 		if err := p.feedRows(ctx, open, chunks, page.Rows, page.ReadAt); err != nil {
 			return err
 		}
 		p.read.Add(int64(len(page.Rows)))
 		if end {
-			p.reachedEnd()
+			p.reachedEnd(0) // rows may have vanished meanwhile
 		}
 		p.logPage(len(page.Rows))
 	}

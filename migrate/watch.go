@@ -113,7 +113,7 @@ const lately = 30 * time.Second
 func (w *Watch) Now() Now {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := Now{LastSuccess: w.lastSuccess, Waiting: causeOf(w.waiting), Begun: w.begun != nil, Over: w.over != nil, Report: w.over}
+	n := Now{LastSuccess: w.lastSuccess, Waiting: WaitCause(w.waiting), Begun: w.begun != nil, Over: w.over != nil, Report: w.over}
 	if w.begun == nil {
 		n.Report = report.New("", "run")
 		n.trouble = []string{"it has not begun"}
@@ -139,7 +139,7 @@ func (w *Watch) Now() Now {
 			r.Pace.Waiting = p.wait.what()
 		}
 		n.Report = &r
-		n.Waiting = causeOf(r.Pace.Waiting)
+		n.Waiting = WaitCause(r.Pace.Waiting)
 	}
 	rows, estimated := p.rowsInAll()
 	n.Total, n.Estimated = max(rows, n.Report.Counts.Read), estimated
@@ -174,8 +174,9 @@ func (w *Watch) ready(n *Now, p *pass) {
 	}
 }
 
-// causeOf makes one of WaitCauses of what waitingFor says.
-func causeOf(words string) string {
+// WaitCause makes one of WaitCauses of the words of report.Pace and report.Calls:
+// "source database" becomes source_database.
+func WaitCause(words string) string {
 	for _, cause := range []string{"paused", "throttled"} {
 		if strings.HasPrefix(words, cause) {
 			return cause
