@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -304,6 +306,35 @@ func encode(t *testing.T, v any) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// TestPage_LoadsItselfAnew looks at a live page without touching it.
+func TestPage_LoadsItselfAnew(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var asked []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked = append(asked, r.URL.Path)
+		live := liveRun()
+		live.Counts.Imported, live.Counts.Read = int64(len(asked)), int64(len(asked))
+		if err := live.WriteHTML(w, HTMLOptions{Refresh: time.Second}); err != nil {
+			t.Errorf("write the page: %v", err)
+		}
+	}))
+	defer server.Close()
+	said := look(t, browser(t), view{"light", 1280, 900}, server.URL+"/", func(tab context.Context) {
+		ask(t, tab, chromedp.WaitVisible(chromedp.Search(`//dl//dd[normalize-space(text())="3"]`)))
+	})
+	if len(said.trouble) > 0 {
+		t.Errorf("console: %q", said.trouble)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(asked) < 3 || strings.Trim(strings.Join(asked, ""), "/") != "" {
+		t.Errorf("the browser asked for %q, want the page alone, three times at least", asked)
+	}
 }
 
 // TestPage_Prints looks at the page as paper shows it.

@@ -1,6 +1,7 @@
 // Package report is the account of a migration: one model, Report, that dry
-// runs and runs fill, with its faces. JSON is the model itself; WriteText prints
-// it for a terminal.
+// runs and runs fill, with its faces. JSON is the model itself, with a Schema, and
+// can be Read back; WriteText is for logs and WriteTerminal for people; WriteHTML
+// makes a page of it, for those who decide and those who watch.
 //
 // A report holds no credential. Keys stand in it, and connectors and reasons;
 // subject ids do only where Failure.Subject was asked for.
