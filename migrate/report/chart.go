@@ -154,7 +154,7 @@ func (r *Report) projectionPart() *chartPart {
 	text := fmt.Sprintf("%s would take %s: about %s, %s.", count(r.Counts.Pending, "token"), count(p.Calls, "call"), duration(p.Seconds), cmp.Or(r.paceWords(), "at the configured pace"))
 	text += " Chunk size is what decides the time: the endpoint counts calls, not the tokens in them."
 	if best.Seconds < p.Seconds {
-		text += fmt.Sprintf(" With send.chunk_tokens at %d it would be about %s.", best.ChunkTokens, duration(best.Seconds))
+		text += fmt.Sprintf(" With send.chunk_tokens at %d it would be about %s, if the endpoint takes as many.", best.ChunkTokens, duration(best.Seconds))
 	}
 	return &chartPart{text, c.layout()}
 }

@@ -113,12 +113,15 @@ func count(n int64, word string) string {
 	return number(n) + " " + word + "s"
 }
 
-// duration writes seconds as 12s, 3m20s, 5h13m or 3d4h.
+// duration writes seconds as 12s, 3m20s, 5h13m or 3d4h; 0s is nothing at all.
 func duration(seconds float64) string {
 	if seconds > math.MaxInt64/1e10 || math.IsNaN(seconds) {
 		return "for ever"
 	}
 	d := time.Duration(seconds * float64(time.Second)).Round(time.Second)
+	if d == 0 && seconds > 0 {
+		d = time.Second
+	}
 	switch {
 	case d >= 100*time.Hour:
 		d = d.Round(time.Hour)

@@ -314,5 +314,9 @@ func (r *Report) textNotes(t *text) {
 		t.line("%s, found by %s in %s of memory", count(r.Reasons["duplicate"], "duplicate"), r.Duplicates.Method, size(r.Duplicates.Bytes))
 	}
 	s := r.Store
-	t.line("the source was read as %s: %s encrypted, %s plain", printable(cmp.Or(s.Name, "a query")), count(s.Encrypted, "value"), number(s.Plain))
+	values := ""
+	if s.Encrypted+s.Plain > 0 {
+		values = fmt.Sprintf(": %s encrypted, %s plain", count(s.Encrypted, "value"), number(s.Plain))
+	}
+	t.line("the source was read as %s%s", printable(cmp.Or(s.Name, "a query")), values)
 }

@@ -100,7 +100,7 @@ func TestCount(t *testing.T) {
 func TestDuration(t *testing.T) {
 	t.Parallel()
 	for s, want := range map[float64]string{
-		0: "0s", 0.4: "0s", 12: "12s", 59.6: "1m0s", 200: "3m20s", 3599: "59m59s", 3600: "1h0m", 18_780: "5h13m", 18_809: "5h13m", 18_811: "5h14m", 359_990: "100h0m", 360_000: "4d4h", 1e7: "115d18h", 1e30: "for ever",
+		0: "0s", 0.4: "1s", 12: "12s", 59.6: "1m0s", 200: "3m20s", 3599: "59m59s", 3600: "1h0m", 18_780: "5h13m", 18_809: "5h13m", 18_811: "5h14m", 359_990: "100h0m", 360_000: "4d4h", 1e7: "115d18h", 1e30: "for ever",
 	} {
 		if got := duration(s); got != want {
 			t.Errorf("%g s: got %q, want %q", s, got, want)
