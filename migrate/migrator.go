@@ -293,7 +293,7 @@ func (p *pass) refuse(connector, words string) {
 	defer p.mu.Unlock()
 	if _, ok := p.stopped[connector]; !ok {
 		p.stopped[connector] = words
-		p.log.Error().Str("connector", connector).Str("said", words).
+		p.log.Warn().Str("connector", connector).Str("said", words).
 			Msg("the endpoint refuses this connector; its tokens stay pending, the others go on")
 	}
 }
