@@ -1,8 +1,10 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -103,7 +105,12 @@ type Filter struct {
 }
 
 // failuresWindow is how many tokens one statement of Failures looks at.
-const failuresWindow = 2000
+const failuresWindow = 5000
+
+// byPrimaryKey begins a transaction whose statements follow the primary key.
+// Where statistics are old, as after a run of an hour, the planner thinks that
+// sorting a whole migration is cheaper, for each window again.
+var byPrimaryKey = pgx.TxOptions{BeginQuery: "BEGIN READ ONLY; SET LOCAL enable_sort = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"}
 
 // Failures calls each for every token that is not imported, in the order of
 // their keys, and stops at each's first error. It looks at windows of the primary
@@ -125,44 +132,45 @@ func (s *Store) Failures(ctx context.Context, migration int64, f Filter, each fu
 				return err
 			}
 		}
-		if last == nil {
+		if last == "" {
 			return nil
 		}
-		after = *last
+		after = last
 	}
 }
 
-// failures returns the failures of one window, and the window's last key; nil:
-// there is no further window.
-func (s *Store) failures(ctx context.Context, migration int64, f Filter, after string, first bool) (page []Failure, last *string, err error) {
-	compare, bound := ">", "$3::text IS NULL"
+// failures returns the failures of the window behind after, or of the first one,
+// and the window's last key; "": there is no further window.
+func (s *Store) failures(ctx context.Context, migration int64, f Filter, after string, first bool) (page []Failure, last string, err error) {
+	compare := ">"
 	if first {
-		compare = ">="
+		compare = ">=" // also the empty key
 	}
-	var until string
-	err = s.pool.QueryRow(ctx, s.in(`
-		SELECT key FROM {schema}.tokens WHERE migration_id = $1 AND key `+compare+` $2 ORDER BY key OFFSET $3 LIMIT 1`),
-		migration, after, failuresWindow-1).Scan(&until)
-	switch {
-	case err == nil:
-		last, bound = &until, "key <= $3"
-	case !errors.Is(err, pgx.ErrNoRows):
-		return nil, nil, err
-	}
-	rows, err := s.pool.Query(ctx, s.in(`
-		SELECT key, coalesce(connector, ''), coalesce(environment, ''), outcome, coalesce(reason, ''), coalesce(detail, ''), attempts, updated_at
-		FROM {schema}.tokens
-		WHERE migration_id = $1 AND key `+compare+` $2 AND `+bound+` AND outcome <> 'imported'
-			AND ($4 = '' OR connector = $4) AND ($5 = '' OR reason = $5)
-		ORDER BY key`), migration, after, last, f.Connector, f.Reason)
-	if err != nil {
-		return nil, nil, err
-	}
-	page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Failure, error) {
-		var x Failure
-		err := row.Scan(&x.Key, &x.Connector, &x.Environment, (*string)(&x.Outcome), &x.Reason, &x.Detail, &x.Attempts, &x.UpdatedAt)
-		return x, err
+	err = pgx.BeginTxFunc(ctx, s.pool, byPrimaryKey, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, s.in(`
+			WITH seen AS MATERIALIZED (
+				SELECT key, connector, environment, outcome, reason, detail, attempts, updated_at
+				FROM {schema}.tokens WHERE migration_id = $1 AND key `+compare+` $2 ORDER BY key LIMIT $3)
+			SELECT key, coalesce(connector, ''), coalesce(environment, ''), outcome, coalesce(reason, ''), coalesce(detail, ''), attempts, updated_at
+			FROM seen WHERE outcome <> 'imported' AND ($4 = '' OR connector = $4) AND ($5 = '' OR reason = $5)
+			UNION ALL SELECT max(key), '', '', '', '', '', count(*)::integer, now() FROM seen HAVING count(*) = $3`),
+			migration, after, failuresWindow, f.Connector, f.Reason)
+		if err != nil {
+			return err
+		}
+		page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Failure, error) {
+			var x Failure
+			err := row.Scan(&x.Key, &x.Connector, &x.Environment, (*string)(&x.Outcome), &x.Reason, &x.Detail, &x.Attempts, &x.UpdatedAt)
+			return x, err
+		})
+		return err
 	})
+	slices.SortFunc(page, func(a, b Failure) int { // the query need not keep it
+		return cmp.Or(cmp.Compare(a.Key, b.Key), -cmp.Compare(a.Outcome, b.Outcome))
+	})
+	if n := len(page); n > 0 && page[n-1].Outcome == "" { // the window is full
+		last, page = page[n-1].Key, page[:n-1]
+	}
 	return page, last, err
 }
 

@@ -185,9 +185,9 @@ func TestFailures_AmongManyImported(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.exec(`INSERT INTO {schema}.tokens (migration_id, key, outcome, reason, updated_at)
-		SELECT $1, to_char(n, 'FM00000'), CASE WHEN n % 3333 = 0 THEN 'failed' ELSE 'imported' END, CASE WHEN n % 3333 = 0 THEN 'refused' END, now()
-		FROM generate_series(1, 5 * $2::int) n`, b.lease.Migration, failuresWindow)
+		SELECT $1, to_char(n, 'FM00000'), CASE WHEN n % $2 = 3 THEN 'failed' ELSE 'imported' END, CASE WHEN n % $2 = 3 THEN 'refused' END, now()
+		FROM generate_series(1, 3 * $2::int) n`, b.lease.Migration, failuresWindow)
 	var got []string
 	must(t, b.Failures(t.Context(), b.lease.Migration, Filter{}, func(f Failure) error { got = append(got, f.Key); return nil }))
-	equal(t, "failures", got, "03333", "06666", "09999")
+	equal(t, "failures", got, "00003", fmt.Sprintf("%05d", failuresWindow+3), fmt.Sprintf("%05d", 2*failuresWindow+3))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -43,7 +44,9 @@ spreadsheets take for a formula: import such a file with all columns as text.`,
 				}
 				flush = func() error { c.Flush(); return c.Error() }
 			case "jsonl":
-				enc := json.NewEncoder(a.stdout)
+				out := bufio.NewWriterSize(a.stdout, 64<<10)
+				enc := json.NewEncoder(out)
+				flush = out.Flush
 				enc.SetEscapeHTML(false)
 				write = func(f checkpoint.Failure) error { return enc.Encode(failureLine(f)) }
 			default:
