@@ -88,7 +88,7 @@ func TestWriteHTML_SaysWhatMatters(t *testing.T) {
 		{"dry run", dry, HTMLOptions{}, []string{
 			"Not yet:", "1,769 rows cannot be imported", "1,000,000 rows read", "What will not be imported, and why", "duplicate", "Another row is for the same subject",
 			"policy.duplicates: send sends both", "cl9xw", "A token that dies before it is sent is a user who must consent again", "214 tokens without refresh token",
-			"Chunk size is what decides the time", "With send.chunk_tokens at 1000", "at 40 calls a minute", "Duplicates", "hashes of 8 bytes each", "10.5 MiB", "authjs", "Left out on purpose",
+			"Chunk size is what decides the time", "With send.chunk_tokens at 1000", "at 40 calls a minute", "Duplicates", "hashes of 8 bytes each", "10.5 MiB", "authjs", "What will be left out on purpose",
 			"no subject id", "1,000 of them, one by one",
 		}, []string{"http-equiv=\"refresh\"", "What was done more than once"}},
 		{"run", run, HTMLOptions{}, []string{"Finished,", "14 calls were throttled", "9 calls were repeated", "300 tokens were sent again", "Since the endpoint throttled", "5h41m",
