@@ -65,7 +65,7 @@ func (c canaries) searchAll(p *process) {
 		r.Fatal(err)
 	}
 	for _, path := range reports {
-		if ext := filepath.Ext(path); ext != ".json" && ext != ".txt" {
+		if ext := filepath.Ext(path); ext != ".json" && ext != ".txt" && ext != ".html" {
 			continue
 		}
 		text, err := os.ReadFile(path)
