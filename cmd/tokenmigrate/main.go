@@ -271,6 +271,8 @@ table, so that a run that was stopped or killed is finished by the same command.
   tokenmigrate check -c FILE         preflight: configuration, databases, keys, endpoint
   tokenmigrate dry-run -c FILE       rehearse: reads everything, calls and writes nothing
   tokenmigrate run -c FILE           migrate; run it again to resume
+  tokenmigrate status -c FILE        where it stands; report and failures tell more
+  tokenmigrate explain KEY -c FILE   what became of one row, and why
 
 Every flag can be given as an environment variable: TOKENMIGRATE_ and its name,
 such as TOKENMIGRATE_LOG_FORMAT. Credentials are never flags: they stand in the
