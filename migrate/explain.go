@@ -53,7 +53,7 @@ func (m *Migrator) Explain(ctx context.Context, key string, away error) (*report
 	if e.Recorded == nil && len(e.Standing) == 0 {
 		switch e.Source.State {
 		case report.Gone:
-			return nil, fmt.Errorf("%w: the source has no row with it and the checkpoint none of its migration %s; keys are the text of the query's key column, for composite keys both parts joined by / with %% and / in them as %%25 and %%2F", ErrUnknownKey, m.o.Migration)
+			return nil, fmt.Errorf("%w: neither the source nor the checkpoint of migration %s has it; keys are the text of the query's key column, for composite keys both parts joined by / with %% and / in them as %%25 and %%2F", ErrUnknownKey, m.o.Migration)
 		case report.Away:
 			return nil, fmt.Errorf("%w: the checkpoint does not know this key, and the source cannot be read: %s", ErrUnavailable, e.Source.Error)
 		}
@@ -176,7 +176,7 @@ func (x *explainer) next(r *ruling) {
 	switch {
 	case n.Sends:
 		n.Why = x.whySent()
-		if !x.m.o.Policy.SendDuplicates {
+		if x.e.Source.AsSent == nil && !x.m.o.Policy.SendDuplicates {
 			x.e.Notes = append(x.e.Notes, "whether another row that was never sent is for the same subject and goes first is found by reading all rows: see dry-run")
 		}
 	case n.Reason != "":

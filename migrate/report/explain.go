@@ -167,7 +167,7 @@ func (e *Explanation) textRecorded(t *text) {
 		t.fact("last answer", "%s", answer)
 		t.fact("attempts", "%d%s", r.Attempts, atTime(", the last at ", r.LastAttemptAt))
 		t.fact("imported", "%s", orNever(r.ImportedAt))
-		t.fact("recorded", "%s by run %d%s %s", stamp(r.UpdatedAt), r.Run, atTime(", begun ", r.RunStartedAt), r.RunVersion)
+		t.fact("recorded", "%s by run %d%s", stamp(r.UpdatedAt), r.Run, atTime(" of version "+r.RunVersion+", begun ", r.RunStartedAt))
 	}
 	for _, c := range e.Standing {
 		end := "its answer is awaited"
