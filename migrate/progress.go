@@ -170,7 +170,7 @@ func (p *pass) close(r *report.Report, err error) {
 		}
 	}
 	kept := p.kept()
-	kept.Remaining, kept.StoppedBy, kept.Warnings = r.Remaining, r.StoppedBy, r.Warnings
+	kept.Remaining, kept.StoppedBy, kept.Warnings, kept.Progress = r.Remaining, r.StoppedBy, r.Warnings, r.Progress
 	counts, cerr := json.Marshal(kept)
 	fail("the counts could not be written", cerr)
 	gone := false

@@ -47,8 +47,10 @@ func (p *pass) sample() {
 	})
 }
 
-// kept returns what the runs table keeps of the run as it is now.
+// kept returns what the runs table keeps of the run as it is now, with a sample of
+// this moment: it may be the last that is heard of the run.
 func (p *pass) kept() report.RunCounts {
+	p.sample()
 	c := p.ledger.counts()
 	c.Remaining, c.Progress, c.Pace, c.Store = p.remaining(), p.samples.points(), p.paceNow(), p.readAs()
 	return c
