@@ -4,6 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"tokenmigrate/migrate/report"
@@ -123,6 +127,7 @@ func (p *pass) account(r *report.Report, limited bool) {
 		p.sample()
 		r.Progress = p.samples.points()
 	}
+	r.Warnings = append(r.Warnings, p.refusals(&tally)...)
 	r.Remaining = p.remaining()
 	if p.ledger.walked() {
 		r.Remaining = report.Remaining{}
@@ -130,6 +135,22 @@ func (p *pass) account(r *report.Report, limited bool) {
 	if limited {
 		r.StoppedBy = "limit"
 	}
+}
+
+// refusals tells of the connectors that take no calls any more, and why, by name.
+func (p *pass) refusals(tally *report.Tally) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pending := map[string]int64{}
+	for at, c := range tally.Connectors {
+		pending[at.Connector] += c.Pending
+	}
+	var list []string
+	for _, connector := range slices.Sorted(maps.Keys(p.stopped)) {
+		list = append(list, fmt.Sprintf("connector %s refuses, no more calls were made to it and %d of its tokens stay pending: %s",
+			connector, pending[connector], strings.TrimSuffix(p.stopped[connector], ".")))
+	}
+	return list
 }
 
 // finish gives a report its end.
