@@ -120,7 +120,9 @@ func (s *Store) Record(ctx context.Context, l Lease, run int64, b Batch) (Record
 	for _, in := range b.Intents {
 		s.queueIntent(&q, l, run, in, &out)
 	}
-	q.Queue(s.in(`UPDATE {schema}.runs SET counts = coalesce($2, counts), waiting = $3, heartbeat_at = clock_timestamp() WHERE id = $1`),
+	// A transaction that was cut short may still commit, after the run's end is written:
+	// what that says of the run stays.
+	q.Queue(s.in(`UPDATE {schema}.runs SET counts = coalesce($2, counts), waiting = $3, heartbeat_at = clock_timestamp() WHERE id = $1 AND finished_at IS NULL`),
 		run, b.Counts, b.Waiting)
 	if err := s.pool.SendBatch(ctx, &q).Close(); err != nil {
 		return Recorded{}, pgerr.Wrap("record outcomes", err)

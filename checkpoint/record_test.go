@@ -237,3 +237,19 @@ func TestRecord_DetailThatNoColumnHolds(t *testing.T) {
 	equal(t, "detail", lines(t, b.Store, `SELECT detail FROM {schema}.tokens`), "nul \uFFFD and \uFFFD")
 	equal(t, "last_error", lines(t, b.Store, `SELECT last_error FROM {schema}.runs`), "nul \uFFFD")
 }
+
+// A transaction that was given up may reach the server after the run's end does.
+func TestRecord_LeavesTheEndOfARunAlone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	in := intent(imported("a"))
+	b.record(Batch{Intents: []Intent{in}, Counts: []byte(`{"read":1}`)})
+	must(t, b.FinishRun(t.Context(), b.run, 75, []byte(`{"read":1,"stoppedBy":"signal"}`), "stopped"))
+	b.record(Batch{Answers: []Answer{answer(in, imported("a"))}, Counts: []byte(`{"read":2}`), Waiting: "pace"})
+	runs, err := b.Runs(t.Context(), b.lease.Migration)
+	must(t, err)
+	if r := runs[0]; string(r.Counts) != `{"read": 1, "stoppedBy": "signal"}` || r.Waiting != "" || *r.ExitCode != 75 {
+		t.Errorf("got the run %+v with counts %s, want it as it ended", r, r.Counts)
+	}
+	equal(t, "intents", b.standing())
+}

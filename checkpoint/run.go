@@ -1,8 +1,10 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -102,30 +104,22 @@ type Filter struct {
 	Limit     int
 }
 
-// failuresPage is how many failures one short transaction reads.
-const failuresPage = 1000
+// failuresWindow is how many tokens one statement of Failures looks at.
+const failuresWindow = 5000
+
+// byPrimaryKey begins a transaction whose statements follow the primary key.
+// Where statistics are old, as after a run of an hour, the planner thinks that
+// sorting a whole migration is cheaper, for each window again.
+var byPrimaryKey = pgx.TxOptions{BeginQuery: "BEGIN READ ONLY; SET LOCAL enable_sort = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"}
 
 // Failures calls each for every token that is not imported, in the order of
-// their keys, and stops at each's first error. It reads pages, so that ten
-// million of them need no memory and hold no snapshot.
+// their keys, and stops at each's first error. It looks at windows of the primary
+// key, however many or few of the tokens in one are failures: ten million need
+// neither memory nor a snapshot, and no statement takes long.
 func (s *Store) Failures(ctx context.Context, migration int64, f Filter, each func(Failure) error) error {
-	after, first := "", true
-	left := f.Limit
-	for {
-		rows, err := s.pool.Query(ctx, s.in(`
-			SELECT key, coalesce(connector, ''), coalesce(environment, ''), outcome, coalesce(reason, ''), coalesce(detail, ''), attempts, updated_at
-			FROM {schema}.tokens
-			WHERE migration_id = $1 AND ($2 OR key > $3) AND outcome <> 'imported'
-				AND ($4 = '' OR connector = $4) AND ($5 = '' OR reason = $5)
-			ORDER BY key LIMIT $6`), migration, first, after, f.Connector, f.Reason, failuresPage)
-		if err != nil {
-			return pgerr.Wrap("read the failures", err)
-		}
-		page, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Failure, error) {
-			var x Failure
-			err := row.Scan(&x.Key, &x.Connector, &x.Environment, (*string)(&x.Outcome), &x.Reason, &x.Detail, &x.Attempts, &x.UpdatedAt)
-			return x, err
-		})
+	after := ""
+	for left, first := f.Limit, true; ; first = false {
+		page, last, err := s.failures(ctx, migration, f, after, first)
 		if err != nil {
 			return pgerr.Wrap("read the failures", err)
 		}
@@ -138,11 +132,46 @@ func (s *Store) Failures(ctx context.Context, migration int64, f Filter, each fu
 				return err
 			}
 		}
-		if len(page) < failuresPage {
+		if last == "" {
 			return nil
 		}
-		after, first = page[len(page)-1].Key, false
+		after = last
 	}
+}
+
+// failures returns the failures of the window behind after, or of the first one,
+// and the window's last key; "": there is no further window.
+func (s *Store) failures(ctx context.Context, migration int64, f Filter, after string, first bool) (page []Failure, last string, err error) {
+	compare := ">"
+	if first {
+		compare = ">=" // also the empty key
+	}
+	err = pgx.BeginTxFunc(ctx, s.pool, byPrimaryKey, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, s.in(`
+			WITH seen AS MATERIALIZED (
+				SELECT key, connector, environment, outcome, reason, detail, attempts, updated_at
+				FROM {schema}.tokens WHERE migration_id = $1 AND key `+compare+` $2 ORDER BY key LIMIT $3)
+			SELECT key, coalesce(connector, ''), coalesce(environment, ''), outcome, coalesce(reason, ''), coalesce(detail, ''), attempts, updated_at
+			FROM seen WHERE outcome <> 'imported' AND ($4 = '' OR connector = $4) AND ($5 = '' OR reason = $5)
+			UNION ALL SELECT max(key), '', '', '', '', '', count(*)::integer, now() FROM seen HAVING count(*) = $3`),
+			migration, after, failuresWindow, f.Connector, f.Reason)
+		if err != nil {
+			return err
+		}
+		page, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Failure, error) {
+			var x Failure
+			err := row.Scan(&x.Key, &x.Connector, &x.Environment, (*string)(&x.Outcome), &x.Reason, &x.Detail, &x.Attempts, &x.UpdatedAt)
+			return x, err
+		})
+		return err
+	})
+	slices.SortFunc(page, func(a, b Failure) int { // the query need not keep it
+		return cmp.Or(cmp.Compare(a.Key, b.Key), -cmp.Compare(a.Outcome, b.Outcome))
+	})
+	if n := len(page); n > 0 && page[n-1].Outcome == "" { // the window is full
+		last, page = page[n-1].Key, page[:n-1]
+	}
+	return page, last, err
 }
 
 // ErrNoRun: the migration has not been run yet.

@@ -86,7 +86,7 @@ func failed(b *bench, n int) []string {
 
 func TestFailures_PagesInOrder(t *testing.T) {
 	t.Parallel()
-	for _, n := range []int{0, failuresPage - 1, failuresPage, failuresPage + 1, 2*failuresPage + 500} {
+	for _, n := range []int{0, failuresWindow - 1, failuresWindow, failuresWindow + 1, 2*failuresWindow + 500} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
@@ -105,7 +105,7 @@ func TestFailures_PagesInOrder(t *testing.T) {
 
 func TestFailures_Filters(t *testing.T) {
 	t.Parallel()
-	const n = 2*failuresPage + 500
+	const n = 2*failuresWindow + 500
 	b := newBench(t)
 	failed(b, n)
 	other := begin(t, b.Store, "other", "first")
@@ -128,8 +128,8 @@ func TestFailures_Filters(t *testing.T) {
 		{Filter{Connector: "github/acme", Reason: "missing_subject"}, count(5, 3)},
 		{Filter{Connector: "nobody"}, 0},
 		{Filter{Limit: 1}, 1},
-		{Filter{Limit: failuresPage}, failuresPage},
-		{Filter{Limit: failuresPage + 1}, failuresPage + 1},
+		{Filter{Limit: failuresWindow}, failuresWindow},
+		{Filter{Limit: failuresWindow + 1}, failuresWindow + 1},
 		{Filter{Limit: n + 1}, n},
 		{Filter{Limit: 7, Connector: "github/acme"}, 7},
 	} {
@@ -178,4 +178,16 @@ func TestFailures_TellsAllAndStopsAtAnError(t *testing.T) {
 	if err != nil || fmt.Sprint(totals) != "map[failed:2 imported:1 invalid:1]" {
 		t.Errorf("Totals: got %v, %v", totals, err)
 	}
+}
+
+// Failures that are rare among what was imported are found, however far apart.
+func TestFailures_AmongManyImported(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.exec(`INSERT INTO {schema}.tokens (migration_id, key, outcome, reason, updated_at)
+		SELECT $1, to_char(n, 'FM00000'), CASE WHEN n % $2 = 3 THEN 'failed' ELSE 'imported' END, CASE WHEN n % $2 = 3 THEN 'refused' END, now()
+		FROM generate_series(1, 3 * $2::int) n`, b.lease.Migration, failuresWindow)
+	var got []string
+	must(t, b.Failures(t.Context(), b.lease.Migration, Filter{}, func(f Failure) error { got = append(got, f.Key); return nil }))
+	equal(t, "failures", got, "00003", fmt.Sprintf("%05d", failuresWindow+3), fmt.Sprintf("%05d", 2*failuresWindow+3))
 }

@@ -30,7 +30,7 @@ const dueMargin = 50 * time.Millisecond
 
 // loadDoubts reads what earlier runs of this shard left in doubt.
 func (p *pass) loadDoubts(ctx context.Context) error {
-	return p.wait.database(ctx, "checkpoint database", func() error {
+	return p.wait.database(ctx, theCheckpoint, func() error {
 		left, err := p.store.Unsettled(ctx, p.tenure.lease, p.run)
 		if err != nil {
 			return err
@@ -120,7 +120,7 @@ func (p *pass) settleDoubts(ctx context.Context, open *chunker, chunks chan<- *c
 // the walk has passed.
 func (p *pass) settle(ctx context.Context, ids []uuid.UUID) ([]string, error) {
 	var settled []uuid.UUID
-	err := p.wait.database(ctx, "checkpoint database", func() (err error) {
+	err := p.wait.database(ctx, theCheckpoint, func() (err error) {
 		settled, err = p.store.Settle(ctx, p.tenure.lease, p.run, ids)
 		return err
 	})

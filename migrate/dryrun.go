@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"tokenmigrate/checkpoint"
@@ -25,6 +26,8 @@ var projectedSizes = []int{25, 50, 100, 200, 500, 1000}
 // Errors are those that Run would end with, as far as they can be known.
 func (m *Migrator) DryRun(ctx context.Context) (*report.Report, error) {
 	r := report.New(m.o.Migration, "dry-run")
+	m.o.Watch.begin(r)
+	defer m.o.Watch.end(r)
 	err := m.dryRun(ctx, r)
 	if err != nil && ctx.Err() != nil {
 		err = ErrStopped
@@ -62,11 +65,15 @@ func (m *Migrator) dryRun(ctx context.Context, r *report.Report) error {
 	} else if err := p.foreseeDoubts(ctx); err != nil {
 		return err
 	}
-	if total, err := p.src.Estimate(ctx); err == nil {
-		p.total.Store(total)
-	}
+	m.o.Watch.attach(p)
+	p.estimate(ctx)
 	d := newForecast(p)
+	telling, stopTelling := context.WithCancel(ctx)
+	var told sync.WaitGroup
+	told.Go(func() { p.progress(telling) })
 	err = p.foresee(ctx, d)
+	stopTelling()
+	told.Wait()
 	p.account(r, errors.Is(err, errLimit))
 	if m.store != nil && !fresh {
 		totals, terr := m.store.Totals(ctx, migration.ID)
@@ -104,7 +111,6 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 	if err := p.src.Check(ctx); err != nil {
 		return err
 	}
-	told := time.Now()
 	var after source.Cursor
 	for end := false; !end; {
 		page, err := p.page(ctx, after)
@@ -120,6 +126,7 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 		moves := make([]move, len(rulings))
 		for i := range rulings {
 			moves[i] = move{rulings[i].place, standing{}, rulings[i].ended}
+			p.log.Trace().Str("key", rulings[i].key).Str("outcome", string(rulings[i].ended.outcome)).Str("reason", rulings[i].ended.reason).Msg("row")
 		}
 		p.ledger.apply(moves, false)
 		p.rows.Add(int64(len(rulings)))
@@ -129,10 +136,10 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 				return errLimit
 			}
 		}
-		if time.Since(told) > progressEvery {
-			told = time.Now()
-			p.log.Info().Int64("done", p.read.Load()).Int64("total", max(p.total.Load(), p.read.Load())).Msg("progress")
+		if end {
+			p.reachedEnd(0)
 		}
+		p.logPage(len(page.Rows))
 	}
 	return p.ledger.endWalk(p.rows.Load(), true)
 }
@@ -195,12 +202,13 @@ type forecast struct {
 	packers []*chunker
 	calls   []int64
 	pending int64
-	expiry  [len(spans)]report.Expiry
+	expiry  expiries
 	failed  []report.Failure // never nil
+	listed  map[string]int   // of these, by reason
 }
 
 func newForecast(p *pass) *forecast {
-	d := &forecast{p: p, sizes: []int{p.ceiling()}, failed: []report.Failure{}}
+	d := &forecast{p: p, sizes: []int{p.ceiling()}, failed: []report.Failure{}, listed: map[string]int{}}
 	for _, n := range projectedSizes {
 		if n != d.sizes[0] {
 			d.sizes = append(d.sizes, n)
@@ -210,17 +218,18 @@ func newForecast(p *pass) *forecast {
 		d.packers = append(d.packers, newChunker(n, p.o.ChunkBytes))
 	}
 	d.calls = make([]int64, len(d.sizes))
-	for i := range d.expiry {
-		d.expiry[i].UpTo = spans[i].name
-	}
 	return d
 }
 
 // add takes one ruling in, and reports whether its token would be sent.
 func (d *forecast) add(r *ruling, readAt time.Time) bool {
 	if r.item == nil {
-		if o := r.ended.outcome; o != unchanged && o != checkpoint.Imported && len(d.failed) < report.MaxFailures {
-			d.failed = append(d.failed, report.Failure{Key: r.key, Connector: r.place.Connector, Reason: r.ended.reason, Detail: r.detail})
+		if o := r.ended.outcome; o != unchanged && o != checkpoint.Imported {
+			f := report.Failure{Key: r.key, Connector: r.place.Connector, Reason: r.ended.reason, Detail: r.detail}
+			if d.p.o.ShowSubjects {
+				f.Subject = r.subject
+			}
+			d.list(f)
 		}
 		return false
 	}
@@ -235,7 +244,36 @@ func (d *forecast) add(r *ruling, readAt time.Time) bool {
 	return true
 }
 
-// fill writes projection, expiry and failures into the report.
+// fewest is how many failures with one reason are listed at least, if there are
+// so many.
+const fewest = 20
+
+// list keeps a failure, while there is room. A rare reason takes the place of one
+// that is listed often: samples of each are wanted most.
+func (d *forecast) list(f report.Failure) {
+	if len(d.failed) == report.MaxFailures {
+		often := f.Reason
+		for reason, n := range d.listed {
+			if n > d.listed[often] {
+				often = reason
+			}
+		}
+		if d.listed[f.Reason] >= min(fewest, d.listed[often]) {
+			return
+		}
+		for i := len(d.failed) - 1; i >= 0; i-- {
+			if d.failed[i].Reason == often {
+				d.failed = slices.Delete(d.failed, i, i+1)
+				break
+			}
+		}
+		d.listed[often]--
+	}
+	d.failed = append(d.failed, f)
+	d.listed[f.Reason]++
+}
+
+// fill writes projection, expiry, duplicates and failures into the report.
 func (d *forecast) fill(r *report.Report) {
 	for i, packer := range d.packers {
 		calls := d.calls[i] + int64(len(packer.flush()))
@@ -246,7 +284,12 @@ func (d *forecast) fill(r *report.Report) {
 	r.Projection.Calls = r.Projection.ByChunkTokens[0].Calls
 	r.Projection.Seconds = r.Projection.ByChunkTokens[0].Seconds
 	slices.SortFunc(r.Projection.ByChunkTokens, func(a, b report.ProjectionChunkTokens) int { return a.ChunkTokens - b.ChunkTokens })
-	r.Expiry = d.expiry[:]
+	r.Projection.ChunkTokens = d.sizes[0]
+	r.Expiry = d.expiry.report(time.Duration(min(r.Projection.Seconds*float64(time.Second), float64(forever/2))))
+	r.Pace.RequestsPerMinute = d.p.o.RequestsPerMinute
+	if found, ok := d.p.judge.claims.(*seen); ok && !d.p.o.Policy.SendDuplicates {
+		r.Duplicates = report.Duplicates{Method: "hashes", Bytes: found.bytes()}
+	}
 	r.Failures = d.failed
 }
 
@@ -258,28 +301,10 @@ func seconds(calls int64, rpm float64) float64 {
 	return float64(calls-1) * 60 / rpm
 }
 
-// spans are the report's classes of expiry.
-var spans = [...]struct {
-	name string
-	upTo time.Duration
-}{
-	{"expired", 0}, {"1h", time.Hour}, {"24h", 24 * time.Hour}, {"7d", 7 * 24 * time.Hour}, {"30d", 30 * 24 * time.Hour},
-	{"later", 1<<63 - 1},
-}
-
 func (d *forecast) countExpiry(t *connect.Token, now time.Time, madeUp bool) {
-	left := time.Duration(1<<63 - 1)
+	left := forever
 	if !madeUp {
 		left = time.UnixMilli(t.ExpiresAt).Sub(now)
 	}
-	for i := range spans {
-		if left <= spans[i].upTo {
-			if t.RefreshToken.Empty() {
-				d.expiry[i].WithoutRefresh++
-			} else {
-				d.expiry[i].WithRefresh++
-			}
-			return
-		}
-	}
+	d.expiry.add(left, !t.RefreshToken.Empty())
 }

@@ -34,7 +34,12 @@ func (p *pass) judgeEnd(limited bool) error {
 	if limited {
 		return nil
 	}
-	return notImported(tally.Counts(), &p.o.Policy)
+	err := notImported(tally.Counts(), &p.o.Policy)
+	if err != nil && len(said) > 0 {
+		slices.Sort(said)
+		err = fmt.Errorf("%w; refused by %s", err, strings.Join(slices.Compact(said), "; "))
+	}
+	return err
 }
 
 // notImported compares what is not imported with what the policy allows.

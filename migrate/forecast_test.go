@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -48,7 +50,7 @@ func randomSource(rnd *rand.Rand, rows int) ([]source.Row, *memory) {
 // many chunks came, with the walk's counts.
 func feedAll(t *testing.T, p *pass) (chunks int64, counts report.Counts) {
 	t.Helper()
-	p.recorder = newRecorder(new(ledgerWriter), checkpoint.Lease{}, 1, p.ledger, p.remaining, p.waitingFor, p.wait, p.log)
+	p.recorder = newRecorder(new(ledgerWriter), checkpoint.Lease{}, 1, p.ledger, p.kept, p.waitingFor, p.wait, p.log)
 	p.judge.claims = claimMap{}
 	out := make(chan *chunk)
 	var g errgroup.Group
@@ -164,14 +166,67 @@ func TestForecast_SortsByExpiry(t *testing.T) {
 	add(30*24*hour + 1)
 	add(-1, madeUp) // not known: counts as the latest
 	add(50 * 365 * 24 * hour)
-	want := []report.Expiry{
-		{UpTo: "expired", WithRefresh: 2}, {UpTo: "1h", WithRefresh: 1, WithoutRefresh: 1}, {UpTo: "24h", WithRefresh: 1, WithoutRefresh: 1},
-		{UpTo: "7d", WithRefresh: 1}, {UpTo: "30d", WithRefresh: 1}, {UpTo: "later", WithRefresh: 3},
-	}
-	for i, e := range d.expiry {
-		if e != want[i] {
-			t.Errorf("got %+v, want %+v", e, want[i])
+	for _, c := range []struct {
+		run  time.Duration
+		want [][2]int64 // with and without refresh token, in the order of ExpirySpans
+	}{
+		{0, [][2]int64{{2, 0}, {0, 0}, {1, 1}, {1, 1}, {1, 0}, {1, 0}, {3, 0}}},
+		{time.Second, [][2]int64{{2, 0}, {0, 1}, {1, 0}, {1, 1}, {1, 0}, {1, 0}, {3, 0}}},
+		{2 * time.Hour, [][2]int64{{2, 0}, {2, 1}, {0, 0}, {0, 1}, {1, 0}, {1, 0}, {3, 0}}},
+		{40 * day, [][2]int64{{2, 0}, {5, 2}, {0, 0}, {0, 0}, {0, 0}, {0, 0}, {2, 0}}},
+	} {
+		var got [][2]int64
+		for _, e := range d.expiry.report(c.run) {
+			got = append(got, [2]int64{e.WithRefresh, e.WithoutRefresh})
 		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("a run of %s:\n got %+v\nwant %+v", c.run, got, c.want)
+		}
+	}
+}
+
+func TestForecast_TellsHowItLookedForDuplicates(t *testing.T) {
+	t.Parallel()
+	for _, send := range []bool{false, true} {
+		rows, m := randomSource(rand.New(rand.NewPCG(3, 3)), 2000)
+		p := testPass(&Options{ChunkTokens: 10, ChunkBytes: 1 << 20, RequestsPerMinute: 30, Policy: Policy{SendDuplicates: send, Passes: 1}}, m, rows, 100)
+		p.judge.claims = newSeen()
+		d := newForecast(p)
+		if err := p.foresee(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		var r report.Report
+		d.fill(&r)
+		found := r.Duplicates.Method == "hashes" && r.Duplicates.Bytes >= 8*d.pending && r.Duplicates.Bytes <= 16*d.pending+256*16*8
+		if send && r.Duplicates != (report.Duplicates{}) || !send && !found {
+			t.Errorf("duplicates are sent %t: got %+v of %d tokens", send, r.Duplicates, d.pending)
+		}
+		if r.Projection.ChunkTokens != 10 || r.Pace.RequestsPerMinute != 30 {
+			t.Errorf("got %d tokens a call and %g calls a minute, want 10 and 30, as configured", r.Projection.ChunkTokens, r.Pace.RequestsPerMinute)
+		}
+	}
+}
+
+func TestForecast_ListsFailuresOfEachReason(t *testing.T) {
+	t.Parallel()
+	d := newForecast(testPass(&Options{ChunkTokens: 10, ChunkBytes: 1 << 20}, newMemory(), nil, 1))
+	end := func(reason string, n int) {
+		for i := range n {
+			d.add(&ruling{key: fmt.Sprintf("%s %05d", reason, i), ended: standing{checkpoint.Invalid, reason}}, noon)
+		}
+	}
+	end("frequent", 5000)
+	end("rare", 3)
+	end("other", 50)
+	got := map[string]int{}
+	for _, f := range d.failed {
+		got[f.Reason]++
+	}
+	if len(d.failed) != report.MaxFailures || got["frequent"] != report.MaxFailures-23 || got["rare"] != 3 || got["other"] != fewest {
+		t.Errorf("got %v, want %d in all, 3 rare and %d others among them", got, report.MaxFailures, fewest)
+	}
+	if !slices.IsSortedFunc(d.failed[:report.MaxFailures-23], func(a, b report.Failure) int { return strings.Compare(a.Key, b.Key) }) {
+		t.Error("the failures are not in the order in which they were found")
 	}
 }
 

@@ -62,12 +62,14 @@ func (m claimMap) release(identity checkpoint.Hash, key string) {
 
 // ruling is what was decided of one row.
 type ruling struct {
-	item   *item // to be sent; nil: the row has ended
-	place  place
-	ended  standing
-	detail string
-	record bool // the checkpoint does not know the ending yet
-	key    string
+	item    *item // to be sent; nil: the row has ended
+	place   place
+	ended   standing
+	detail  string
+	record  bool // the checkpoint does not know the ending yet
+	key     string
+	owner   string // who owns the row's identity, if that is another known key
+	subject string // whose token it is, as far as the row tells
 }
 
 // local returns the ruling's ending as the checkpoint records it.
@@ -115,7 +117,7 @@ func (j *judge) rows(ctx context.Context, rows []source.Row) ([]ruling, error) {
 		prior, known := priors[keys[i]]
 		sent := recall(prior)
 		r := &rulings[i]
-		r.key = keys[i]
+		r.key, r.subject = keys[i], rows[i].Token.Subject.ID
 		r.place = place{Connector: rows[i].Connector, Environment: rows[i].Token.Environment}
 		if items[i] == nil {
 			r.ended, r.detail = rowEnding(&rows[i])
@@ -123,6 +125,9 @@ func (j *judge) rows(ctx context.Context, rows []source.Row) ([]ruling, error) {
 			owner, taken := claimed[items[i].identity]
 			if !taken {
 				owner, taken = owners[items[i].identity]
+			}
+			if taken && owner != keys[i] {
+				r.owner = owner
 			}
 			r.ended, r.detail = rule(facts{
 				item: items[i], prior: sent, known: known, run: j.run, retryFailed: j.retryFailed,

@@ -1,7 +1,6 @@
 package migrate
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"sync"
@@ -143,10 +142,10 @@ func (l *ledger) current() (report.Tally, report.Calls) {
 	return t, calls
 }
 
-// json returns what the runs table keeps. stoppedBy is empty while it runs.
-func (l *ledger) json(remaining report.Remaining, stoppedBy string) ([]byte, error) {
+// counts returns the part of what the runs table keeps that is counted here.
+func (l *ledger) counts() report.RunCounts {
 	var r report.Report
 	tally, calls := l.current()
 	tally.Fill(&r)
-	return json.Marshal(report.RunCounts{Counts: r.Counts, Reasons: r.Reasons, Connectors: r.Connectors, Calls: calls, Remaining: remaining, StoppedBy: stoppedBy})
+	return report.RunCounts{Counts: r.Counts, Reasons: r.Reasons, Connectors: r.Connectors, Calls: calls}
 }

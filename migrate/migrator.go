@@ -39,6 +39,9 @@ func New(o Options, src *source.Reader, store *checkpoint.Store, dst *connect.Cl
 	if o.now == nil {
 		o.now = time.Now
 	}
+	if o.Watch == nil {
+		o.Watch = new(Watch)
+	}
 	return &Migrator{o: o, src: src, store: store, dst: dst}
 }
 
@@ -71,15 +74,19 @@ type pass struct {
 	plain    atomic.Int64 // those that it keeps in the clear, though it may encrypt
 	handed   atomic.Int64 // tokens meant for senders in this walk
 	admitted int64        // likewise, in this run; the feeding goroutine's
-	total    atomic.Int64 // rows of the source, estimated
+	letGo    atomic.Int64 // of these, left pending for good
+	total    atomic.Int64 // rows of the source, estimated until counted
+	counted  atomic.Bool  // a walk came to the end: total is what it took
 	walkNo   atomic.Int32
+	sending  inHand
 
 	mu        sync.Mutex
 	maxTokens int
 	stopped   map[string]string // connectors that refuse, and what they said
 	breakers  map[string]*breaker
 
-	doubts *doubts
+	doubts  *doubts
+	samples sampler
 }
 
 // Run migrates until the walks over the source are done, the limit is reached,
@@ -92,6 +99,8 @@ type pass struct {
 // ErrStopped or ErrConfig, or are a *source.ConfigError or *pgerr.Error.
 func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
 	r := report.New(m.o.Migration, "run")
+	m.o.Watch.begin(r)
+	defer m.o.Watch.end(r)
 	p, err := m.begin(ctx)
 	if err != nil {
 		err = stopError(ctx, err)
@@ -102,6 +111,8 @@ func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
 	cut, cancel := context.WithCancel(cut)
 	defer cancel()
 	p.cut = cut
+	r.StartedAt = p.samples.started.UTC() // as the runs table has it: a wait for the lease is over
+	m.o.Watch.attach(p)
 	stopTimer := context.AfterFunc(ctx, func() {
 		m.o.Log.Warn().Stringer("limit", m.o.CallTimeout+settleMargin).
 			Msg("stopping: calls in flight finish and are recorded; a second signal cuts that short and leaves their tokens in doubt")
@@ -152,7 +163,7 @@ func (m *Migrator) begin(ctx context.Context) (*pass, error) {
 	}
 	p := newPass(o, migration, run, m.store, m.src)
 	p.importer, p.tenure = m.dst, t
-	p.recorder = newRecorder(m.store, t.lease, run, p.ledger, p.remaining, p.waitingFor, p.wait, o.Log)
+	p.recorder = newRecorder(m.store, t.lease, run, p.ledger, p.kept, p.waitingFor, p.wait, o.Log)
 	return p, nil
 }
 
@@ -173,12 +184,15 @@ func (m *Migrator) retarget(ctx context.Context, name string) error {
 
 // newPass returns what a run and a dry run share.
 func newPass(o *Options, migration checkpoint.Migration, run int64, store *checkpoint.Store, src *source.Reader) *pass {
+	if o.Watch == nil {
+		o.Watch = new(Watch)
+	}
 	l := new(ledger)
 	p := &pass{
 		o: o, migration: migration, run: run, store: store, src: src, rereads: src, ledger: l,
 		pace:   newPace(o.RequestsPerMinute, l.waited),
 		health: &health{limit: o.OutageWait},
-		wait:   &patience{limit: cmp.Or(o.databaseWait, databaseWait), waited: l.waited, log: o.Log},
+		wait:   &patience{limit: cmp.Or(o.databaseWait, databaseWait), waited: l.waited, heard: o.Watch.heard, log: o.Log},
 		log:    o.Log, now: o.now,
 		maxTokens: o.ChunkTokens, stopped: map[string]string{}, breakers: map[string]*breaker{},
 	}
@@ -192,6 +206,7 @@ func newPass(o *Options, migration checkpoint.Migration, run int64, store *check
 	}
 	p.pace.now = o.now
 	p.doubts = &doubts{passed: map[string]place{}}
+	p.samples.started = o.now()
 	return p
 }
 
@@ -210,6 +225,7 @@ func (p *pass) work(ctx context.Context) error {
 	g.Go(func() error { return p.tenure.keep(serving, p.store, p.log) })
 	g.Go(func() error { p.steering(serving); return nil })
 	g.Go(func() error { p.progress(serving); return nil })
+	g.Go(func() error { p.sampling(serving); return nil })
 	g.Go(func() error {
 		defer stopServing()
 		defer close(p.recorder.in)
@@ -238,7 +254,7 @@ func (p *pass) refuse(connector, words string) {
 	defer p.mu.Unlock()
 	if _, ok := p.stopped[connector]; !ok {
 		p.stopped[connector] = words
-		p.log.Error().Str("connector", connector).Str("said", words).
+		p.log.Warn().Str("connector", connector).Str("said", words).
 			Msg("the endpoint refuses this connector; its tokens stay pending, the others go on")
 	}
 }

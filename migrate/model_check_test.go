@@ -188,7 +188,14 @@ func (k *modelCheck) run(ctx context.Context, r *report.Report, ended error, sta
 	if err != nil || !begun {
 		return err
 	}
+	from := k.calls
 	if err := k.wire(standing, h); err != nil {
+		return err
+	}
+	if err := k.carried(r, from); err != nil {
+		return err
+	}
+	if err := k.reportedAgain(ctx, r, tokens, cut); err != nil {
 		return err
 	}
 	if err := k.recorded(tokens, standing, h); err != nil {

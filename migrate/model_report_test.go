@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/jackc/pgx/v5"
 
@@ -30,6 +31,74 @@ func reportAddsUp(r *report.Report) error {
 		if n < 0 {
 			return fmt.Errorf("the report counts %+v", c)
 		}
+	}
+	return nil
+}
+
+// carried compares the calls that the report counts with those that the endpoint
+// saw, from the audit's number on, and did not turn away.
+func (k *modelCheck) carried(r *report.Report, from int) error {
+	var calls, tokens int64
+	for _, c := range k.end.Audit().Calls[from:] {
+		if len(c.Tokens) > 0 && fateOf(&c, &c.Tokens[0]) != whole {
+			calls, tokens = calls+1, tokens+int64(len(c.Tokens))
+		}
+	}
+	if r.Calls.Made < calls || r.Calls.Tokens < tokens {
+		return fmt.Errorf("the report counts %d calls with %d tokens, the endpoint has seen %d with %d", r.Calls.Made, r.Calls.Tokens, calls, tokens)
+	}
+	if last := r.Progress; len(last) > 0 {
+		if p := last[len(last)-1]; p.Done != r.Counts.Read-r.Counts.Pending || p.Imported != r.Counts.Imported || p.Calls != r.Calls.Made {
+			return fmt.Errorf("the report counts %+v in %d calls, its progress ends with %+v", r.Counts, r.Calls.Made, p)
+		}
+	}
+	return nil
+}
+
+// reportedAgain compares the report with the one that is made from the
+// checkpoint, and both with the table tokens.
+func (k *modelCheck) reportedAgain(ctx context.Context, r *report.Report, tokens map[string]tokenRow, cut bool) error {
+	store, err := checkpoint.Open(ctx, k.db.Config(), k.worker.schema)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	migration, err := store.Migration(ctx, k.worker.o.Migration)
+	if err != nil {
+		return err
+	}
+	runs, err := store.Runs(ctx, migration.ID)
+	if err != nil {
+		return err
+	}
+	again, err := FullReport(ctx, store, migration, runs)
+	if err != nil {
+		return err
+	}
+	if cut {
+		// A transaction that was given up may commit after the report was made.
+		again.Totals, again.Failures = r.Totals, r.Failures
+	}
+	totals, missing := map[string]int64{}, 0
+	for _, t := range tokens {
+		if totals[t.Outcome]++; t.Outcome != string(checkpoint.Imported) {
+			missing++
+		}
+	}
+	if !cut && (!maps.Equal(again.Totals, totals) || len(again.Failures) != min(missing, report.MaxFailures)) {
+		return fmt.Errorf("the report from the checkpoint has the totals %v and %d failures, the table %v and %d", again.Totals, len(again.Failures), totals, missing)
+	}
+	if r.Pace.RequestsPerMinute == 0 {
+		return nil // it was stopped before it began
+	}
+	// The database has a clock of its own, and only the checkpoint knows of shards.
+	again.StartedAt, again.FinishedAt, again.Runs = r.StartedAt, r.FinishedAt, r.Runs
+	is, err := json.Marshal(again)
+	if err != nil {
+		return err
+	}
+	if want, err := json.Marshal(r); err != nil || string(is) != string(want) {
+		return fmt.Errorf("the report from the checkpoint is\n%s\nand the run's own\n%s (%v)", is, want, err)
 	}
 	return nil
 }

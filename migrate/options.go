@@ -47,6 +47,10 @@ type Options struct {
 	// values in it. The zero Store: a query of the user's own.
 	Store report.Store
 
+	// ShowSubjects has the report's failures tell whose token each is, as far as the
+	// rows are there.
+	ShowSubjects bool
+
 	// Redact is the last line of defence for the text of the error that ends a run,
 	// before it is recorded and reported. Nil: nothing is redacted.
 	Redact func(string) string
@@ -54,6 +58,11 @@ type Options struct {
 	// of tokens: before_intent, after_intent, after_call, before_record and
 	// after_record. The crash tests kill the process there. Nil: nobody asks.
 	Step func(name string, tokens int)
+
+	// Watch lets others look on. Nil: nobody does. ProgressShown tells that somebody
+	// sees the progress through it, so that no lines in the log tell it.
+	Watch         *Watch
+	ProgressShown bool
 
 	ExitCode func(error) int // the process's exit code for an error of Run; kept in the runs table
 	Log      zerolog.Logger

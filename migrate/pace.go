@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -235,7 +236,7 @@ func (p *pace) state() (rpm float64, waiting string) {
 	case p.resume.After(p.now()):
 		waiting = "throttled until " + p.resume.UTC().Format(time.TimeOnly)
 	}
-	return float64(p.slow) * 60, waiting
+	return math.Round(float64(p.slow)*60e6) / 1e6, waiting // and not 1000000.0000000001
 }
 
 // sleep waits for d, or for the end of ctx, whose error it then returns.

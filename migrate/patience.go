@@ -16,6 +16,7 @@ import (
 type patience struct {
 	limit  time.Duration // of one wait; 0: do not wait
 	waited func(cause string, seconds float64)
+	heard  func(name string, answered bool) // told of databases; nil: nobody wants to know
 	log    zerolog.Logger
 	cause  atomic.Pointer[string]
 }
@@ -46,8 +47,10 @@ func (p *patience) waiting(cause string) (done func()) {
 func (p *patience) database(ctx context.Context, name string, do func() error) error {
 	err := do()
 	if !away(err) {
+		p.tell(name, err == nil)
 		return err
 	}
+	p.tell(name, false)
 	defer p.waiting(name)()
 	since := time.Now()
 	p.log.Warn().Err(err).Str("waiting", name).Stringer("limit", p.limit).Msg("the database is away; waiting for it")
@@ -57,12 +60,19 @@ func (p *patience) database(ctx context.Context, name string, do func() error) e
 		}
 		if err = do(); !away(err) {
 			if err == nil {
+				p.tell(name, true)
 				p.log.Info().Stringer("took", time.Since(since)).Str("waiting", name).Msg("the database is back")
 			}
 			return err
 		}
 	}
 	return fmt.Errorf("%w: %s, for %s: %w", ErrUnavailable, name, time.Since(since).Round(time.Second), err)
+}
+
+func (p *patience) tell(name string, answered bool) {
+	if p.heard != nil {
+		p.heard(name, answered)
+	}
 }
 
 // away tells that a database which worked before may work again: what stops a

@@ -2,7 +2,12 @@ package migrate
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"tokenmigrate/migrate/report"
@@ -15,26 +20,74 @@ func (p *pass) remaining() report.Remaining {
 	if p.walkNo.Load() > 1 {
 		return report.Remaining{}
 	}
-	return report.Remaining{Rows: max(p.total.Load()-p.rows.Load(), 0), Estimated: true}
+	total, estimated := p.rowsInAll()
+	return report.Remaining{Rows: max(total-p.rows.Load(), 0), Estimated: estimated}
+}
+
+// rowsInAll returns how many rows the source has: the planner's estimate at
+// first, at least what was read already, and what was counted once a walk has
+// read its last page.
+func (p *pass) rowsInAll() (rows int64, estimated bool) {
+	if p.counted.Load() {
+		return p.total.Load(), false
+	}
+	return max(p.total.Load(), p.rows.Load()), true
+}
+
+// estimate asks for the number of rows, which is only an estimate.
+func (p *pass) estimate(ctx context.Context) {
+	total, err := p.src.Estimate(ctx)
+	if err != nil {
+		p.log.Warn().Err(err).Msg("the number of rows cannot be estimated")
+		return
+	}
+	p.total.Store(total)
+	p.log.Info().Int64("total", total).Bool("estimated", true).Msg("rows of the source")
+}
+
+// reachedEnd notes that the walk has read its last page, of which rows are not
+// counted yet: the source's rows are known.
+func (p *pass) reachedEnd(rows int) {
+	p.total.Store(p.rows.Load() + int64(rows))
+	p.counted.Store(true)
 }
 
 // progress logs where the run stands, until ctx ends.
 func (p *pass) progress(ctx context.Context) {
 	for sleep(ctx, progressEvery) == nil {
-		p.logProgress()
+		if !p.o.ProgressShown {
+			p.logProgress()
+		}
 	}
 }
 
 func (p *pass) logProgress() {
 	tally, calls := p.ledger.current()
 	c := tally.Counts()
+	rows, estimated := p.rowsInAll()
+	total := max(rows, c.Read)
+	if p.o.Watch.dry() { // which sends nothing, and so waits for nothing
+		p.log.Info().Int64("done", c.Read).Int64("total", total).Bool("estimated", estimated).
+			Int64("pending", c.Pending).Str("waiting", p.wait.what()).Msg("progress")
+		return
+	}
 	rpm, _ := p.pace.state()
-	total := max(p.total.Load(), c.Read)
-	p.log.Info().Int64("done", c.Read-c.Pending).Int64("total", total).
+	p.log.Info().Int64("done", c.Read-c.Pending).Int64("total", total).Bool("estimated", estimated).
 		Int64("imported", c.Imported).Int64("pending", c.Pending).
 		Int64("calls", calls.Made).Float64("requests_per_minute", rpm).
 		Str("left", p.left(total-c.Read+c.Pending, calls, rpm)).Str("waiting", p.waitingFor()).
 		Int32("walk", p.walkNo.Load()).Msg("progress")
+}
+
+// logPage tells of a page that is handed out, with the totals so far.
+func (p *pass) logPage(rows int) {
+	tally, calls := p.ledger.current()
+	c := tally.Counts()
+	total, estimated := p.rowsInAll()
+	p.log.Info().Int("rows", rows).Int64("read", p.read.Load()).Int64("total", total).Bool("estimated", estimated).
+		Int64("imported", c.Imported).Int64("unchanged", c.Unchanged).Int64("failed", c.Failed).Int64("invalid", c.Invalid).
+		Int64("skipped", c.Skipped).Int64("unknown", c.Unknown).Int64("pending", c.Pending).
+		Int64("calls", calls.Made).Int32("walk", p.walkNo.Load()).Msg("page")
 }
 
 // waitingFor returns what the run waits for, in words: a database or a lease
@@ -68,11 +121,13 @@ func (p *pass) account(r *report.Report, limited bool) {
 	tally, calls := p.ledger.current()
 	tally.Fill(r)
 	r.Calls = calls
-	r.Store = p.o.Store
-	r.Store.Encrypted, r.Store.Plain = p.sealed.Load(), p.plain.Load()
-	if r.Store.Warnings == nil {
-		r.Store.Warnings = []string{}
+	r.Store = p.readAs()
+	r.Pace = p.paceNow()
+	if p.run != 0 {
+		p.sample()
+		r.Progress = p.samples.points()
 	}
+	r.Warnings = append(r.Warnings, p.refusals(&tally)...)
 	r.Remaining = p.remaining()
 	if p.ledger.walked() {
 		r.Remaining = report.Remaining{}
@@ -80,6 +135,22 @@ func (p *pass) account(r *report.Report, limited bool) {
 	if limited {
 		r.StoppedBy = "limit"
 	}
+}
+
+// refusals tells of the connectors that take no calls any more, and why, by name.
+func (p *pass) refusals(tally *report.Tally) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pending := map[string]int64{}
+	for at, c := range tally.Connectors {
+		pending[at.Connector] += c.Pending
+	}
+	var list []string
+	for _, connector := range slices.Sorted(maps.Keys(p.stopped)) {
+		list = append(list, fmt.Sprintf("connector %s refuses, no more calls were made to it and %d of its tokens stay pending: %s",
+			connector, pending[connector], strings.TrimSuffix(p.stopped[connector], ".")))
+	}
+	return list
 }
 
 // finish gives a report its end.
@@ -119,7 +190,9 @@ func (p *pass) close(r *report.Report, err error) {
 			p.log.Warn().Err(err).Msg(what)
 		}
 	}
-	counts, cerr := p.ledger.json(r.Remaining, r.StoppedBy)
+	kept := p.kept()
+	kept.Remaining, kept.StoppedBy, kept.Warnings, kept.Progress = r.Remaining, r.StoppedBy, r.Warnings, r.Progress
+	counts, cerr := json.Marshal(kept)
 	fail("the counts could not be written", cerr)
 	gone := false
 	p.within(closing, func(ctx context.Context) {
@@ -141,6 +214,9 @@ func (p *pass) close(r *report.Report, err error) {
 		}
 		r.Failures, err = Failures(ctx, p.store, p.migration.ID)
 		fail("the failures could not be read; the report lists none", err)
+		if p.o.ShowSubjects {
+			fail("the failures' rows could not be read again; the report shows no subject ids", p.showSubjects(ctx, r.Failures))
+		}
 	})
 }
 

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"sync/atomic"
 	"time"
@@ -26,14 +27,14 @@ var errSettled = errors.New("the call was settled by another worker before its a
 // writer. While the database is away it keeps what it was given and tries again;
 // nobody gets an intent meanwhile, so no call is made that could not be recorded.
 type recorder struct {
-	store     writer
-	lease     checkpoint.Lease
-	run       int64
-	ledger    *ledger
-	remaining func() report.Remaining
-	waiting   func() string
-	wait      *patience
-	log       zerolog.Logger
+	store   writer
+	lease   checkpoint.Lease
+	run     int64
+	ledger  *ledger
+	kept    func() report.RunCounts // what is written of the run as it is now
+	waiting func() string
+	wait    *patience
+	log     zerolog.Logger
 
 	lost  atomic.Bool // another worker has the shard, and something was not written
 	in    chan *entry
@@ -59,9 +60,9 @@ const heartbeatTicks = 5
 // maxEntries bounds one transaction.
 const maxEntries = 64
 
-func newRecorder(store writer, lease checkpoint.Lease, run int64, l *ledger, remaining func() report.Remaining, waiting func() string, wait *patience, log zerolog.Logger) *recorder {
+func newRecorder(store writer, lease checkpoint.Lease, run int64, l *ledger, kept func() report.RunCounts, waiting func() string, wait *patience, log zerolog.Logger) *recorder {
 	return &recorder{
-		store: store, lease: lease, run: run, ledger: l, remaining: remaining, waiting: waiting, wait: wait, log: log,
+		store: store, lease: lease, run: run, ledger: l, kept: kept, waiting: waiting, wait: wait, log: log,
 		in: make(chan *entry), ended: make(chan struct{}),
 	}
 }
@@ -197,8 +198,8 @@ func (r *recorder) write(ctx context.Context, entries []*entry) error {
 	}
 	var out checkpoint.Recorded
 	var err error
-	if b.Counts, err = r.ledger.json(r.remaining(), ""); err == nil {
-		err = r.wait.database(ctx, "checkpoint database", func() (err error) {
+	if b.Counts, err = json.Marshal(r.kept()); err == nil {
+		err = r.wait.database(ctx, theCheckpoint, func() (err error) {
 			out, err = r.store.Record(ctx, r.lease, r.run, b)
 			return err
 		})

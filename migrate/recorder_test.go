@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -45,7 +46,8 @@ func (w *ledgerWriter) written() int {
 // serving is a recorder whose goroutine runs, until close or the test's end.
 func serving(t *testing.T, w *ledgerWriter) (r *recorder, cut func(), over chan error) {
 	p, _ := testPatience(5 * time.Minute)
-	r = newRecorder(w, checkpoint.Lease{}, 7, new(ledger), func() report.Remaining { return report.Remaining{Rows: 5} }, func() string { return "pace" }, p, zerolog.Nop())
+	l := new(ledger)
+	r = newRecorder(w, checkpoint.Lease{}, 7, l, l.counts, func() string { return "pace" }, p, zerolog.Nop())
 	ctx, cancel := context.WithCancel(t.Context())
 	over = make(chan error, 1)
 	go func() { over <- r.serve(ctx) }()
@@ -259,7 +261,7 @@ func TestRecorder_WritesCountsSoonAndAtTheEnd(t *testing.T) {
 		if err := <-over; err != nil {
 			t.Errorf("serve: %v", err)
 		}
-		want, _ := r.ledger.json(r.remaining(), "")
+		want, _ := json.Marshal(r.kept())
 		if got := w.batches[w.written()-1].Counts; string(got) != string(want) {
 			t.Errorf("got %s written last, want %s", got, want)
 		}
@@ -304,7 +306,8 @@ func TestRecorder_WritesCountsOfWhatCameLast(t *testing.T) {
 	t.Parallel()
 	p, _ := testPatience(0)
 	w := &ledgerWriter{}
-	r := newRecorder(w, checkpoint.Lease{}, 7, new(ledger), func() report.Remaining { return report.Remaining{} }, func() string { return "" }, p, zerolog.Nop())
+	l := new(ledger)
+	r := newRecorder(w, checkpoint.Lease{}, 7, l, l.counts, func() string { return "" }, p, zerolog.Nop())
 	r.in = make(chan *entry, 2) // with room: all is there, and closed, before anything is taken
 	for range cap(r.in) {
 		if err := r.submit(&entry{moves: []move{enter(slackProd, unchanged, "")}}); err != nil {
@@ -315,7 +318,7 @@ func TestRecorder_WritesCountsOfWhatCameLast(t *testing.T) {
 	if err := r.serve(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	want, _ := r.ledger.json(report.Remaining{}, "")
+	want, _ := json.Marshal(l.counts())
 	if n := len(w.batches); n != 1 || string(w.batches[0].Counts) != string(want) {
 		t.Errorf("got %d transactions, want one with %s", n, want)
 	}

@@ -65,6 +65,14 @@ func (p *seenPart) find(h uint64) (slot int, found bool) {
 	}
 }
 
+// bytes returns the memory that the set takes.
+func (s *seen) bytes() (n int64) {
+	for i := range s.parts {
+		n += 8 * int64(len(s.parts[i].slots))
+	}
+	return n
+}
+
 // grow makes room by half.
 func (p *seenPart) grow() {
 	old := p.slots

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +45,7 @@ func (p *pass) send(ctx context.Context, chunks <-chan *chunk) error {
 // be sent of the chunk. ctx ends it up to the moment before the intent; from
 // there on only p.cut does.
 func (p *pass) attempt(ctx context.Context, c *chunk) ([]*chunk, error) {
+	defer p.sending.take(c)()
 	if p.refused(c.connector) {
 		p.leave(c)
 		return nil, nil
@@ -114,6 +116,7 @@ func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 	answer, err := p.importer.Import(p.cut, c.connector, tokens)
 	p.step("after_call", c)
 	v := judgeAnswer(tokens, answer, err)
+	p.o.Watch.called(Call{Tokens: len(c.items), Answer: answerLabel(v.status, err), Took: p.now().Sub(start)})
 	p.log.Debug().Str("connector", c.connector).Int("tokens", len(c.items)).Stringer("call", id).
 		Str("answer", v.status).Str("said", v.words).Stringer("took", p.now().Sub(start)).Msg("import call")
 	if v.action == credential {
@@ -166,7 +169,7 @@ func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 		if err := p.withdraw(id, c); err != nil {
 			return nil, err
 		}
-		return []*chunk{c}, p.unanswered(v, p.health.failed(p.now()))
+		return []*chunk{c}, p.unanswered(c, v, p.health.failed(p.now()))
 	case doubt:
 		return p.inDoubt(c, id, v)
 	case refuseOne:
@@ -196,6 +199,9 @@ func (p *pass) end(c *chunk, id uuid.UUID, endings []checkpoint.Ending) error {
 	p.step("before_record", c)
 	err := p.recorder.commit(e)
 	p.step("after_record", c)
+	if err == nil && slices.ContainsFunc(endings, func(e checkpoint.Ending) bool { return e.Outcome == checkpoint.Imported }) {
+		p.o.Watch.succeeded(p.now())
+	}
 	if err != nil && !errors.Is(err, errSettled) {
 		if p.cut.Err() != nil { // cut short: the next run finds these in doubt
 			for i := range e.moves {
@@ -338,7 +344,7 @@ func (p *pass) inDoubt(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 	if err := p.endAll(c, id, outcome, reason, v.words); err != nil {
 		return nil, err
 	}
-	if err := p.unanswered(v, down); err != nil || len(again) == 0 {
+	if err := p.unanswered(c, v, down); err != nil || len(again) == 0 {
 		return nil, err
 	}
 	p.ledger.wire(func(w *report.Calls) { w.Retried++ })
@@ -352,8 +358,9 @@ func (p *pass) inDoubt(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 
 // unanswered tells of a call without an answer. It fails when the endpoint has
 // been down for too long.
-func (p *pass) unanswered(v verdict, down bool) error {
-	p.log.Warn().Str("answer", v.status).Str("said", v.words).Msg("a call was not answered")
+func (p *pass) unanswered(c *chunk, v verdict, down bool) error {
+	p.log.Warn().Str("connector", c.connector).Int("tokens", len(c.items)).Str("answer", v.status).Str("said", v.words).
+		Msg("a call was not answered")
 	if down {
 		return fmt.Errorf("%w: no call was answered for %s; the last one: %s; see destination.url, and whether this machine reaches it (network, proxy), then run again", ErrUnavailable, p.o.OutageWait, strings.TrimRight(v.words, "."))
 	}
@@ -374,6 +381,9 @@ func (p *pass) permit(ctx context.Context) error {
 // leave lets go of a chunk that is not sent: its tokens stay as they are counted.
 func (p *pass) leave(c *chunk) {
 	for _, it := range c.items {
+		if it.standing.outcome == pending {
+			p.letGo.Add(1)
+		}
 		p.judge.release(it.identity, it.key)
 	}
 }
@@ -422,7 +432,7 @@ func (p *pass) lowerCeiling(n int) error {
 		return nil
 	}
 	p.log.Warn().Int("chunk_tokens", n).Msg("the endpoint takes no larger chunks; keeping to that size for this migration")
-	return p.wait.database(p.cut, "checkpoint database", func() error {
+	return p.wait.database(p.cut, theCheckpoint, func() error {
 		return p.store.LowerCeiling(p.cut, p.migration.ID, n)
 	})
 }

@@ -1,6 +1,8 @@
 package migrate
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -10,8 +12,29 @@ import (
 	"tokenmigrate/migrate/report"
 )
 
-// StatusReport makes a report from the newest runs of a migration, one a shard.
-// Totals and failures stay empty: they are a walk over all tokens.
+// FullReport is StatusReport with the migration's totals and first failures,
+// which are a walk over all of its tokens.
+//
+// Errors: checkpoint.ErrNoRun, and those of the store.
+func FullReport(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration, runs []checkpoint.Run) (*report.Report, error) {
+	r, err := StatusReport(m, runs)
+	if err != nil {
+		return nil, err
+	}
+	totals, err := store.Totals(ctx, m.ID)
+	if err != nil {
+		return nil, err
+	}
+	for outcome, n := range totals {
+		r.Totals[string(outcome)] = n
+	}
+	r.Failures, err = Failures(ctx, store, m.ID)
+	return r, err
+}
+
+// StatusReport makes a report from the newest runs of a migration, one a shard,
+// each with the counts that its transactions wrote: it is true at any time, also
+// after a crash. Totals and failures stay empty: they are a walk over all tokens.
 //
 // Errors: checkpoint.ErrNoRun.
 func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report, error) {
@@ -21,10 +44,11 @@ func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report
 	r := report.New(m.Name, runs[0].Mode)
 	r.StartedAt = time.Time{}
 	var sum report.Tally
+	parts := make([]report.RunCounts, len(runs))
 	for i := range runs {
 		run := &runs[i]
-		var c report.RunCounts
-		if err := json.Unmarshal(run.Counts, &c); err != nil {
+		c := &parts[i]
+		if err := json.Unmarshal(run.Counts, c); err != nil {
 			return nil, fmt.Errorf("run %d: its counts cannot be read: %w", run.ID, err)
 		}
 		for _, part := range c.Connectors {
@@ -39,6 +63,19 @@ func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report
 		if r.StartedAt.IsZero() || run.StartedAt.Before(r.StartedAt) {
 			r.StartedAt = run.StartedAt.UTC()
 		}
+		addStore(&r.Store, c.Store)
+		for _, w := range c.Warnings {
+			if !slices.Contains(r.Warnings, w) {
+				r.Warnings = append(r.Warnings, w)
+			}
+		}
+		// The pace is one for all shards.
+		r.Pace.RequestsPerMinute = max(r.Pace.RequestsPerMinute, c.Pace.RequestsPerMinute)
+		r.Pace.Current = max(r.Pace.Current, c.Pace.Current)
+		if run.Alive && run.Waiting != "" && (r.Pace.Waiting == "" || r.Pace.Waiting == "pace") {
+			r.Pace.Waiting = run.Waiting // the first that waits for more than its turn
+		}
+		r.Runs = append(r.Runs, stateOf(run, c))
 		if run.LastError != "" {
 			r.Error = run.LastError
 		}
@@ -47,6 +84,7 @@ func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report
 		}
 	}
 	sum.Fill(r)
+	r.Progress = mergeProgress(r.StartedAt, runs, parts)
 	end(r, runs)
 	return r, nil
 }
@@ -73,4 +111,61 @@ func end(r *report.Report, runs []checkpoint.Run) {
 		}
 	}
 	r.ExitCode = &precedence[worst]
+}
+
+// stateOf returns what the checkpoint tells of a run itself.
+func stateOf(run *checkpoint.Run, c *report.RunCounts) report.RunState {
+	s := report.RunState{
+		Run: run.ID, Shard: run.Shard, Version: run.Version, State: report.Died,
+		StartedAt: run.StartedAt.UTC(), HeartbeatAt: run.HeartbeatAt.UTC(), ExitCode: run.ExitCode, LastError: run.LastError,
+		Done: c.Read - c.Pending, Left: c.Pending + c.Remaining.Rows,
+	}
+	switch {
+	case !run.FinishedAt.IsZero():
+		s.State, s.FinishedAt = report.Ended, new(run.FinishedAt.UTC())
+	case run.Alive:
+		s.State, s.Waiting = report.Running, run.Waiting
+	}
+	return s
+}
+
+// addStore adds what one shard read to what the others did.
+func addStore(sum *report.Store, s report.Store) {
+	sum.Name = cmp.Or(sum.Name, s.Name)
+	sum.Encrypted, sum.Plain = sum.Encrypted+s.Encrypted, sum.Plain+s.Plain
+	for _, w := range s.Warnings {
+		if !slices.Contains(sum.Warnings, w) {
+			sum.Warnings = append(sum.Warnings, w)
+		}
+	}
+}
+
+// mergeProgress adds up the shards' progress: at each moment at which one of them
+// was sampled, each counts as it was sampled last.
+func mergeProgress(start time.Time, runs []checkpoint.Run, parts []report.RunCounts) []report.ProgressPoint {
+	type sample struct {
+		shard int
+		report.ProgressPoint
+	}
+	var all []sample
+	for i := range runs {
+		late := runs[i].StartedAt.Sub(start).Seconds()
+		for _, at := range parts[i].Progress {
+			at.Seconds += late
+			all = append(all, sample{i, at})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b sample) int { return cmp.Compare(a.Seconds, b.Seconds) })
+	last := make([]report.ProgressPoint, len(runs))
+	var line report.Timeline
+	for _, at := range all {
+		last[at.shard] = at.ProgressPoint
+		sum := report.ProgressPoint{Seconds: at.Seconds}
+		for _, l := range last {
+			sum.Done, sum.Imported = sum.Done+l.Done, sum.Imported+l.Imported
+			sum.Calls, sum.Throttled = sum.Calls+l.Calls, sum.Throttled+l.Throttled
+		}
+		line.Add(sum)
+	}
+	return line.Points()
 }

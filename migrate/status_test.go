@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +72,47 @@ func TestStatusReport_TellsRunningFromDead(t *testing.T) {
 		if r.ExitCode != nil || r.StoppedBy != c.want || c.alive == strings.Contains(r.Error, "died") {
 			t.Errorf("%s: got exit code %v, stopped by %q, error %q; want none, %q", c.name, r.ExitCode, r.StoppedBy, r.Error, c.want)
 		}
+	}
+}
+
+func TestStatusReport_TellsEachShardAndItsProgress(t *testing.T) {
+	t.Parallel()
+	one := `{"progress":[{"seconds":0,"done":0},{"seconds":10,"done":5,"imported":4,"calls":2},{"seconds":20,"done":9,"imported":8,"calls":3,"throttled":1}],
+		"pace":{"requestsPerMinute":40,"current":40},"store":{"name":"authjs","encrypted":3,"plain":1,"warnings":["beware"]},"warnings":["loud"]}`
+	two := `{"progress":[{"seconds":0,"done":0},{"seconds":10,"done":7,"imported":7,"calls":1}],
+		"pace":{"requestsPerMinute":40,"current":20},"store":{"name":"authjs","encrypted":2,"plain":2,"warnings":["beware"]},"warnings":["loud"]}`
+	r, err := StatusReport(checkpoint.Migration{Name: "acme"}, []checkpoint.Run{
+		runOf(1, one, func(r *checkpoint.Run) { r.Waiting = "pace" }),
+		runOf(2, two, func(r *checkpoint.Run) {
+			r.Shard, r.StartedAt, r.Waiting, r.Version, r.HeartbeatAt = 1, noon.Add(5*time.Second), "the source database", "v1", noon.Add(time.Minute)
+		}),
+		runOf(3, `{}`, finished(75, time.Hour), func(r *checkpoint.Run) { r.Shard, r.LastError = 2, "stopped" }),
+		runOf(4, `{}`, func(r *checkpoint.Run) { r.Shard, r.Alive, r.Waiting = 3, false, "pace" }),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []report.ProgressPoint{
+		{Seconds: 0}, {Seconds: 5}, {Seconds: 10, Done: 5, Imported: 4, Calls: 2},
+		{Seconds: 15, Done: 12, Imported: 11, Calls: 3}, {Seconds: 20, Done: 16, Imported: 15, Calls: 4, Throttled: 1},
+	}
+	if !slices.Equal(r.Progress, want) {
+		t.Errorf("progress:\n got %+v\nwant %+v", r.Progress, want)
+	}
+	if want := (report.Pace{RequestsPerMinute: 40, Current: 40, Waiting: "the source database"}); r.Pace != want {
+		t.Errorf("pace: got %+v, want %+v", r.Pace, want)
+	}
+	if s := r.Store; s.Name != "authjs" || s.Encrypted != 5 || s.Plain != 3 || len(s.Warnings) != 1 || len(r.Warnings) != 1 {
+		t.Errorf("got store %+v and warnings %v, want the sum, and each warning once", s, r.Warnings)
+	}
+	states := []report.RunState{
+		{Run: 1, State: report.Running, StartedAt: noon, Waiting: "pace"},
+		{Run: 2, Shard: 1, Version: "v1", State: report.Running, StartedAt: noon.Add(5 * time.Second), HeartbeatAt: noon.Add(time.Minute), Waiting: "the source database"},
+		{Run: 3, Shard: 2, State: report.Ended, StartedAt: noon, FinishedAt: new(noon.Add(time.Hour)), ExitCode: new(75), LastError: "stopped"},
+		{Run: 4, Shard: 3, State: report.Died, StartedAt: noon},
+	}
+	if !reflect.DeepEqual(r.Runs, states) {
+		t.Errorf("runs:\n got %+v\nwant %+v", r.Runs, states)
 	}
 }
 

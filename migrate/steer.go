@@ -30,6 +30,9 @@ func (p *pass) steering(ctx context.Context) {
 func (p *pass) steerOnce(ctx context.Context) error {
 	host, team := Budget(p.o.Destination)
 	s, err := p.store.Steering(ctx, p.migration.ID, host, team, p.o.Target["destination"])
+	if ctx.Err() == nil {
+		p.o.Watch.heard(theCheckpoint, err == nil)
+	}
 	if err != nil {
 		return err
 	}
@@ -49,13 +52,13 @@ func (p *pass) steerOnce(ctx context.Context) error {
 func (p *pass) shareBudget(ctx context.Context) error {
 	host, team := Budget(p.o.Destination)
 	p.pace.slot = func(ctx context.Context, every time.Duration) (wait time.Duration, err error) {
-		err = p.wait.database(ctx, "checkpoint database", func() (err error) {
+		err = p.wait.database(ctx, theCheckpoint, func() (err error) {
 			wait, err = p.store.TakeSlot(ctx, host, team, every)
 			return err
 		})
 		return wait, err
 	}
-	if err := p.wait.database(ctx, "checkpoint database", func() error { return p.steerOnce(ctx) }); err != nil {
+	if err := p.wait.database(ctx, theCheckpoint, func() error { return p.steerOnce(ctx) }); err != nil {
 		return err
 	}
 	p.pace.mu.Lock()
@@ -70,7 +73,7 @@ func (p *pass) shareBudget(ctx context.Context) error {
 // pauseOthers tells the other workers of a throttling.
 func (p *pass) pauseOthers(d time.Duration, reason string) error {
 	host, team := Budget(p.o.Destination)
-	return p.wait.database(p.cut, "checkpoint database", func() error {
+	return p.wait.database(p.cut, theCheckpoint, func() error {
 		return p.store.PauseAll(p.cut, host, team, d, reason)
 	})
 }

@@ -68,11 +68,12 @@ func (t *tenure) wait(ctx context.Context, p *patience) error {
 // Errors: one that wraps ErrHeld.
 func acquire(ctx context.Context, store leases, migration int64, o *Options) (*tenure, error) {
 	deadline := o.now().Add(heldWait)
-	told := false
+	var told time.Time
 	for {
 		start := o.now()
 		lease, err := store.Acquire(ctx, migration, o.Shard, o.Shards, o.Holder, o.Dead)
 		if err == nil {
+			o.Watch.waits("")
 			t := &tenure{lease: lease, now: o.now}
 			t.extend(start)
 			return t, nil
@@ -84,10 +85,11 @@ func acquire(ctx context.Context, store leases, migration int64, o *Options) (*t
 		if o.now().After(deadline) {
 			return nil, fmt.Errorf("%w: %w", ErrHeld, err)
 		}
-		if !told {
-			o.Log.Warn().Str("waiting", "lease").Str("holder", held.Holder).Stringer("limit", heldWait).
+		o.Watch.waits("lease")
+		if told.IsZero() || o.now().Sub(told) >= progressEvery {
+			told = o.now()
+			o.Log.Warn().Str("waiting", "lease").Str("holder", held.Holder).Stringer("left", deadline.Sub(told).Round(time.Second)).
 				Msg("another worker holds this shard; waiting for it to end. See `status` for what it does, or stop this one")
-			told = true
 		}
 		if err := sleep(ctx, min(max(held.Expires, 100*time.Millisecond), 2*time.Second)); err != nil {
 			return nil, err

@@ -14,14 +14,10 @@ import (
 // walks goes over the source until a walk sends nothing, at most as often as
 // the policy allows.
 func (p *pass) walks(ctx context.Context) error {
-	if err := p.wait.database(ctx, "source database", func() error { return p.src.CheckKeys(ctx) }); err != nil {
+	if err := p.wait.database(ctx, theSource, func() error { return p.src.CheckKeys(ctx) }); err != nil {
 		return err
 	}
-	if total, err := p.src.Estimate(ctx); err == nil {
-		p.total.Store(total)
-	} else {
-		p.log.Warn().Err(err).Msg("the number of rows cannot be estimated")
-	}
+	p.estimate(ctx)
 	if err := p.shareBudget(ctx); err != nil {
 		return err
 	}
@@ -46,9 +42,10 @@ func (p *pass) walk(ctx context.Context) error {
 	p.rows.Store(0)
 	p.read.Store(0)
 	p.handed.Store(0)
+	p.letGo.Store(0)
 	p.sealed.Store(0)
 	p.plain.Store(0)
-	if err := p.wait.database(ctx, "source database", func() error { return p.src.Check(ctx) }); err != nil {
+	if err := p.wait.database(ctx, theSource, func() error { return p.src.Check(ctx) }); err != nil {
 		return err
 	}
 	// Without a buffer: a chunk that waits for a sender waits in the reader,
@@ -95,11 +92,17 @@ func (p *pass) feed(ctx context.Context, chunks chan<- *chunk) error {
 		}
 		after, end = page.Next, page.End
 		p.countValues(page.Rows)
+		if end {
+			p.reachedEnd(len(page.Rows))
+		}
 		if err := p.feedRows(ctx, open, chunks, page.Rows, page.ReadAt); err != nil {
 			return err
 		}
 		p.read.Add(int64(len(page.Rows)))
-		p.log.Debug().Int("rows", len(page.Rows)).Int64("read", p.read.Load()).Msg("page")
+		if end {
+			p.reachedEnd(0) // rows may have vanished meanwhile
+		}
+		p.logPage(len(page.Rows))
 	}
 	if err := p.settleDoubts(ctx, open, chunks, true); err != nil {
 		return err
@@ -196,7 +199,7 @@ func (p *pass) judgeRows(ctx context.Context, rows []source.Row) (rulings []ruli
 	if len(rows) == 0 {
 		return nil, nil
 	}
-	err = p.wait.database(ctx, "database", func() (err error) {
+	err = p.wait.database(ctx, eitherOne, func() (err error) {
 		rulings, err = p.judge.rows(ctx, rows)
 		return err
 	})
@@ -215,7 +218,7 @@ func (p *pass) countValues(rows []source.Row) {
 
 // page reads the page behind after.
 func (p *pass) page(ctx context.Context, after source.Cursor) (page source.Page, err error) {
-	err = p.wait.database(ctx, "source database", func() (err error) {
+	err = p.wait.database(ctx, theSource, func() (err error) {
 		page, err = p.src.Page(ctx, after)
 		return err
 	})
@@ -225,7 +228,7 @@ func (p *pass) page(ctx context.Context, after source.Cursor) (page source.Page,
 // rowsByKey reads rows as they are now.
 func (p *pass) rowsByKey(ctx context.Context, keys []string) (map[string]source.Row, error) {
 	out := make(map[string]source.Row, len(keys))
-	err := p.wait.database(ctx, "source database", func() error {
+	err := p.wait.database(ctx, theSource, func() error {
 		rows, err := p.rereads.Rows(ctx, keys)
 		for _, row := range rows {
 			out[row.Key] = row

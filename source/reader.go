@@ -293,7 +293,7 @@ func (r *Reader) explain(op string, err error) error {
 		}
 		return wrapped
 	}
-	if pg.Code[:2] == "XX" { // the server's own trouble, nobody's configuration
+	if len(pg.Code) < 2 || pg.Code[:2] == "XX" { // the server's own trouble, nobody's configuration
 		return wrapped
 	}
 	var f *failure

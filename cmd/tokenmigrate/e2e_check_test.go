@@ -31,11 +31,11 @@ type checked struct {
 // command runs a command with the rig's configuration in this process.
 func (r *rig) command(args ...string) *checked {
 	r.Helper()
-	return r.bare(append(args, "-c", r.file())...)
+	return r.inProcess(append(args, "-c", r.file())...)
 }
 
-// bare runs a command in this process.
-func (r *rig) bare(args ...string) *checked {
+// inProcess runs a command in this process, without a configuration.
+func (r *rig) inProcess(args ...string) *checked {
 	r.Helper()
 	var stdout, stderr bytes.Buffer
 	getenv := func(name string) (string, bool) { v, ok := r.env[name]; return v, ok }
@@ -477,7 +477,7 @@ func TestCheck_TellsPoolers(t *testing.T) {
 		t.Errorf("run with such a checkpoint: exit code: got %d, want 78\n%s", c.code, c.stderr)
 	}
 	r.env["SOURCE_DATABASE_URL"] = r.env["CHECKPOINT_DATABASE_URL"]
-	if c := r.bare("init"); c.code != 78 || !strings.Contains(c.stderr, wrong.Remedy) {
+	if c := r.inProcess("init"); c.code != 78 || !strings.Contains(c.stderr, wrong.Remedy) {
 		t.Errorf("init: exit code: got %d, want 78\n%s", c.code, c.stderr)
 	}
 	r.env["SOURCE_DATABASE_URL"] = bouncer.Start(t, direct, "transaction", 6) + "&statement_timeout=1000"

@@ -195,8 +195,25 @@ func TestRun_RefusingConnectors(t *testing.T) {
 		if want := int64(500 * len(c.bad)); c.code == 3 && waiting != want {
 			t.Errorf("pending: got %d, want %d", waiting, want)
 		}
+		// The report says so, the run's own and the one that is made again.
+		for name, text := range map[string]string{"run": p.stdout.String(), "report": r.start(nil, "report").saying()} {
+			for _, connector := range c.bad {
+				if want := "connector " + connector + " refuses, no more calls were made to it and 500 of its tokens stay pending: "; c.code == 3 && !strings.Contains(text, want) {
+					t.Errorf("%s: does not say %q\n%s", name, want, text)
+				}
+			}
+		}
+		if c.code == 3 && !strings.Contains(p.stderr.String(), "refused by github/acme: ") {
+			t.Errorf("the last words do not name who refused\n%s", p.said())
+		}
 		r.noIntents()
 	})
+}
+
+// saying waits for the process and returns its stdout.
+func (p *process) saying() string {
+	p.wait()
+	return p.stdout.String()
 }
 
 // Answers that end the run, with a sentence that says what the endpoint said.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"net/url"
 	"os"
@@ -257,12 +258,30 @@ func (r *rig) start(env []string, args ...string) *process {
 		p.report = strings.TrimSuffix(args[len(args)-1], "yaml") + "json"
 		args = append(args, "--report", p.report)
 	}
+	for name, value := range r.env {
+		env = append(env, name+"="+value)
+	}
+	return p.launch(env, nil, args)
+}
+
+// bare runs a command to its end without the rig's configuration and
+// environment, and fails unless it ends with that exit code.
+func (r *rig) bare(code int, stdin io.Reader, args ...string) *process {
+	r.Helper()
+	p := &process{rig: r, name: strings.Join(args, " "), ended: make(chan struct{})}
+	if got := p.launch(nil, stdin, args).wait(); got != code {
+		r.Fatalf("%s: exit code: got %d, want %d\n%s", p.name, got, code, p.said())
+	}
+	return p
+}
+
+// launch starts the process.
+func (p *process) launch(env []string, stdin io.Reader, args []string) *process {
+	r := p.rig
+	r.Helper()
 	p.cmd = exec.CommandContext(r.Context(), built.path(r.T), args...)
 	p.cmd.Env = slices.Concat(bareEnvironment(), env)
-	for name, value := range r.env {
-		p.cmd.Env = append(p.cmd.Env, name+"="+value)
-	}
-	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, &p.stdout, &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		r.Fatal(err)
 	}

@@ -65,7 +65,7 @@ func (c canaries) searchAll(p *process) {
 		r.Fatal(err)
 	}
 	for _, path := range reports {
-		if ext := filepath.Ext(path); ext != ".json" && ext != ".txt" {
+		if ext := filepath.Ext(path); ext != ".json" && ext != ".txt" && ext != ".html" {
 			continue
 		}
 		text, err := os.ReadFile(path)
@@ -207,7 +207,8 @@ func TestRun_KeepsSecrets(t *testing.T) {
 		if r.hasCheckpoint() {
 			r.env["SOURCE_DATABASE_URL"] = r.db.Config().ConnString()
 			r.env["CHECKPOINT_DATABASE_URL"] = r.cp.Config().ConnString()
-			for _, args := range [][]string{{"status"}, {"status", "--json"}, {"failures"}, {"failures", "--format", "jsonl"}} {
+			for _, args := range [][]string{{"status"}, {"status", "--json"}, {"failures"}, {"failures", "--format", "jsonl"},
+				{"report", "--report", filepath.Join(r.folder, "again.html")}, {"report", "--report", "-"}} {
 				secrets.searchAll(r.must(0, args...))
 			}
 		}

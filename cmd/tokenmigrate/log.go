@@ -18,7 +18,7 @@ func (a *app) logger(cmd *cobra.Command) (zerolog.Logger, error) {
 	if err != nil || level == zerolog.NoLevel {
 		return zerolog.Nop(), &usageError{cmd.CommandPath(), fmt.Errorf("--log-level %q: use trace, debug, info, warn or error", a.logLevel)}
 	}
-	var w io.Writer = redacting{a.stderr, a.cfg}
+	var w io.Writer = redacting{a.lines, a.cfg}
 	switch a.logFormat {
 	case "json":
 	case "console":

@@ -25,6 +25,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"tokenmigrate/migrate/report"
 )
 
 // version is stamped in when a release is built.
@@ -73,19 +75,22 @@ type app struct {
 	logFormat  string
 	logLevel   string
 
-	cfg *Config // once loaded
+	lines *lines         // stderr, for whole lines: logs
+	cfg   *Config        // once loaded
+	ended *report.Report // of a run or dry run, once it is over
 }
 
 // run executes one command line and returns the process's exit code. The end of
 // drain asks a migration to finish what is in flight; the end of cut does not.
 func run(drain, cut context.Context, args []string, getenv func(string) (string, bool), stdout, stderr io.Writer) int {
-	a := &app{args: args, cut: cut, getenv: getenv, stdout: stdout, stderr: stderr}
+	a := &app{args: args, cut: cut, getenv: getenv, stdout: stdout, stderr: stderr, lines: &lines{w: stderr}}
 	root := a.command()
 	root.SetArgs(args)
 	err := root.ExecuteContext(drain)
 	if err != nil {
 		a.printError(err)
 	}
+	a.writeEnding(err)
 	return exitCode(err)
 }
 
@@ -151,7 +156,7 @@ func (a *app) command() *cobra.Command {
 		}
 		return &usageError{cmd.CommandPath(), badFlag("", err)}
 	})
-	root.AddCommand(a.runCommand(), a.dryRunCommand(), a.statusCommand(), a.failuresCommand(),
+	root.AddCommand(a.runCommand(), a.dryRunCommand(), a.statusCommand(), a.reportCommand(), a.failuresCommand(), a.explainCommand(),
 		a.pauseCommand("pause", true, "Let running and later workers make no calls", "paused; workers stop calling within 5 seconds"),
 		a.pauseCommand("resume", false, "Let paused workers go on", "goes on within 5 seconds"), a.paceCommand(),
 		a.initCommand(), a.storesCommand(), a.checkCommand(), a.checkpointCommand(), newSandboxCommand(programVersion()), a.demoCommand(), a.versionCommand())
@@ -374,6 +379,8 @@ table, so that a run that was stopped or killed is finished by the same command.
   tokenmigrate check -c FILE         preflight: configuration, databases, keys, endpoint
   tokenmigrate dry-run -c FILE       rehearse: reads everything, calls and writes nothing
   tokenmigrate run -c FILE           migrate; run it again to resume
+  tokenmigrate status -c FILE        where it stands; report and failures tell more
+  tokenmigrate explain KEY -c FILE   what became of one row, and why
 
 Every flag can be given as an environment variable: TOKENMIGRATE_ and its name,
 such as TOKENMIGRATE_LOG_FORMAT. Credentials are never flags: they stand in the

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -30,12 +27,16 @@ type runFlags struct {
 	limit        int64
 	retryFailed  bool
 	acceptChange bool
+	subjects     bool
+	listen       string
 }
 
 func (f *runFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&f.reports, "report", nil, "write the report to FILE, by its ending .json or .txt; - is JSON on stdout; may be repeated")
+	cmd.Flags().StringArrayVar(&f.reports, "report", nil, reportUsage)
+	cmd.Flags().BoolVar(&f.subjects, "show-subjects", false, "let the report's failures show the subject ids, of rows that are still there")
 	cmd.Flags().Int64Var(&f.limit, "limit", 0, "a canary: stop after so many tokens are sent")
 	cmd.Flags().BoolVar(&f.retryFailed, "retry-failed", false, "send refused and rejected tokens again")
+	cmd.Flags().StringVar(&f.listen, "listen", "", "serve the live report at /, /metrics, /healthz and /readyz on HOST:PORT or :PORT; read-only, without credentials")
 	cmd.Flags().BoolVar(&f.acceptChange, "accept-config-change", false, "go on with a checkpoint that was made with another configuration")
 }
 
@@ -45,20 +46,11 @@ func (f *runFlags) check(cmd *cobra.Command) error {
 	if f.limit < 1 && cmd.Flags().Changed("limit") {
 		problems = append(problems, fmt.Errorf("--limit %d: it must be at least 1; leave it out for no limit", f.limit))
 	}
-	for _, path := range f.reports {
-		if path == "-" {
-			continue
-		}
-		if ext := filepath.Ext(path); ext != ".json" && ext != ".txt" {
-			problems = append(problems, fmt.Errorf("--report %s: the ending must be .json or .txt", path))
-		} else if dir, err := os.Stat(filepath.Dir(path)); err != nil || !dir.IsDir() {
-			problems = append(problems, fmt.Errorf("--report %s: its folder does not exist", path))
-		}
+	problems = append(problems, checkReports(f.reports))
+	if err := errors.Join(problems...); err != nil {
+		return &usageError{cmd.CommandPath(), err}
 	}
-	if len(problems) == 0 {
-		return nil
-	}
-	return &usageError{cmd.CommandPath(), errors.Join(problems...)}
+	return nil
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -126,6 +118,17 @@ func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migr
 	for _, w := range cfg.Warnings {
 		log.Warn().Msg(w.String())
 	}
+	watch := new(migrate.Watch)
+	unlisten, err := a.listen(cmd, f.listen, cfg, watch, log)
+	if err != nil {
+		return err
+	}
+	defer unlisten()
+	removeBar := func() {}
+	if a.barShown() {
+		removeBar = a.showBar(watch)
+	}
+	defer removeBar()
 	calls := parts&needCredential != 0
 	client, err := newClient(cfg, cfg.Send.Timeout)
 	if err != nil {
@@ -153,13 +156,16 @@ func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migr
 	}
 	defer store.Close()
 
-	o := a.migrateOptions(cfg, f, src, from.plan.Tables(), client, log)
+	o := a.migrateOptions(cfg, f, src.Info().Database, from.plan.Tables(), client, log)
 	o.Store = report.Store{Name: cfg.Source.Store, Warnings: from.plan.Warnings}
+	o.Watch, o.ProgressShown = watch, a.barShown()
 	if !calls {
 		client = nil
 	}
 	r, err := do(migrate.New(o, src, store, client))
-	if werr := a.writeReports(r, f.reports); werr != nil {
+	a.ended = r
+	removeBar()
+	if werr := a.writeReports(r, f.reports, r.Counts.Read > 0 || r.StoppedBy != "error"); werr != nil {
 		if err == nil {
 			return werr
 		}
@@ -240,14 +246,14 @@ func pageSize(cfg *Config) int {
 // crashStep is set in binaries that are built for the crash tests.
 var crashStep func(name string, tokens int)
 
-func (a *app) migrateOptions(cfg *Config, f *runFlags, src *source.Reader, tables string, client *connect.Client, log zerolog.Logger) migrate.Options {
-	target, hashed := targetOf(cfg, src.Info().Database, tables, client)
+func (a *app) migrateOptions(cfg *Config, f *runFlags, database, tables string, client *connect.Client, log zerolog.Logger) migrate.Options {
+	target, hashed := targetOf(cfg, database, tables, client)
 	return migrate.Options{
 		Migration: cfg.Migration, Target: target, Hashed: hashed,
 		Destination: client.Destination(),
 		Version:     programVersion(),
 		Holder:      holder(), Dead: holderDead,
-		AcceptConfigChange: f.acceptChange, RetryFailed: f.retryFailed, Limit: f.limit,
+		AcceptConfigChange: f.acceptChange, RetryFailed: f.retryFailed, Limit: f.limit, ShowSubjects: f.subjects,
 		Shards:            1,
 		RequestsPerMinute: float64(cfg.Send.RequestsPerMinute),
 		ChunkTokens:       cfg.Send.ChunkTokens, ChunkBytes: cfg.Send.ChunkBytes,
@@ -315,46 +321,6 @@ func pairs(m map[string]string) string {
 		parts = append(parts, k+"="+m[k])
 	}
 	return strings.Join(parts, ", ")
-}
-
-// writeReports writes the report's files, and its text to stdout unless that
-// already carries the JSON.
-func (a *app) writeReports(r *report.Report, paths []string) error {
-	var problems []error
-	switch {
-	case slices.Contains(paths, "-"):
-		problems = append(problems, r.WriteJSON(a.stdout))
-	case r.Counts.Read > 0 || r.StoppedBy != "error": // else the error says it all
-		problems = append(problems, r.WriteText(a.stdout))
-	}
-	for _, path := range paths {
-		if path == "-" {
-			continue
-		}
-		problems = append(problems, writeFile(path, func(w io.Writer) error {
-			if filepath.Ext(path) == ".json" {
-				return r.WriteJSON(w)
-			}
-			return r.WriteText(w)
-		}))
-	}
-	return errors.Join(problems...)
-}
-
-// writeFile writes a file whole or not at all.
-func writeFile(path string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	defer os.Remove(f.Name())
-	if err := errors.Join(write(f), f.Chmod(0o644), f.Close()); err != nil {
-		return fmt.Errorf("write the report %s: %w", path, err)
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	return nil
 }
 
 // absent tells that an error only says that nothing was run yet.

@@ -1,53 +1,191 @@
 package main
 
 import (
+	"bytes"
 	"context"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"tokenmigrate/checkpoint"
+	"tokenmigrate/checkpoint/pgerr"
 	"tokenmigrate/migrate"
 	"tokenmigrate/migrate/report"
 )
 
+// statusFlags are the flags of status.
+type statusFlags struct {
+	json, watch bool
+	interval    time.Duration
+}
+
 func (a *app) statusCommand() *cobra.Command {
-	var asJSON bool
+	var f statusFlags
 	cmd := a.withConfig(&cobra.Command{
 		Use:   "status -c FILE",
 		Short: "Where the migration stands, from the checkpoint",
-		Long:  "Reads only the checkpoint, and works while a run is under way, from any machine.",
+		Long: `Tells what is done and left, the pace, the time left, what it waits for and the
+last error, for each connector and each shard. It reads only the checkpoint, and
+works while a run is under way, from any machine. It exits with 0 whatever it finds.
+
+--watch shows it anew every 2 seconds (--interval), in place on a terminal, until
+Ctrl-C, and goes on while the database is away for a while. --json prints the
+report of the newest run, without what is a walk over all tokens (totals and
+failures; see report); with --watch as one line each time.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withCheckpoint(cmd, needCheckpoint, func(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration) error {
-				runs, err := store.Runs(ctx, m.ID)
+			if f.interval < minInterval {
+				return &usageError{cmd.CommandPath(), fmt.Errorf("--interval %s: give at least %s", f.interval, minInterval)}
+			}
+			err := a.withCheckpoint(cmd, needCheckpoint, func(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration) error {
+				if f.watch {
+					return a.watchStatus(ctx, store, m, &f)
+				}
+				r, err := statusReport(ctx, store, m)
 				if err != nil {
 					return err
 				}
-				for i := range runs {
-					// The lease of a worker that was killed outlives it by a moment.
-					runs[i].Alive = runs[i].Alive && !holderDead(runs[i].Holder)
-				}
-				r, err := migrate.StatusReport(m, runs)
-				if err != nil {
-					return err
-				}
-				if asJSON {
+				if f.json {
 					return r.WriteJSON(a.stdout)
 				}
-				return writeStatus(a.stdout, r, runs)
+				return r.WriteStatus(a.stdout, report.StatusOptions{Color: a.colored(), Now: time.Now()})
 			})
+			if f.watch && cmd.Context().Err() != nil {
+				return nil // Ctrl-C is how one stops looking
+			}
+			return err
 		},
 	})
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print the report as JSON")
+	cmd.Flags().BoolVar(&f.watch, "watch", false, "show it anew until Ctrl-C")
+	cmd.Flags().DurationVar(&f.interval, "interval", 2*time.Second, "how often --watch looks")
 	return cmd
+}
+
+const (
+	// minInterval is how often --watch may look.
+	minInterval = 100 * time.Millisecond
+	// lookTimeout is how long --watch waits for an answer of the database.
+	lookTimeout = 5 * time.Second
+	// mostLines bounds each table of a screen.
+	mostLines = 12
+)
+
+// statusReport makes the report from the runs table alone.
+func statusReport(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration) (*report.Report, error) {
+	runs, err := newestRuns(ctx, store, m)
+	if err != nil {
+		return nil, err
+	}
+	return migrate.StatusReport(m, runs)
+}
+
+// watchStatus shows the status again and again, until ctx ends. While the
+// database is away the last one stays, with a line that says so.
+func (a *app) watchStatus(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration, f *statusFlags) error {
+	term, _ := a.getenv("TERM")
+	s := &screen{w: a.stdout, inPlace: !f.json && terminal(a.stdout) && term != "dumb"}
+	if err := s.open(); err != nil {
+		return err
+	}
+	defer s.close()
+	tick := time.NewTicker(f.interval)
+	defer tick.Stop()
+	var last *report.Report
+	var since time.Time // when the database was first found away; zero: it is there
+	for {
+		look, cancel := context.WithTimeout(ctx, lookTimeout)
+		r, err := statusReport(look, store, m)
+		cancel()
+		now := time.Now()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			last, since = r, time.Time{}
+		case last == nil || pgerr.ClassOf(err) != pgerr.Again && !errors.Is(err, context.DeadlineExceeded):
+			return err
+		case since.IsZero():
+			since = now
+		}
+		if err := a.showStatus(s, last, f, now, since, err); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// showStatus shows one status of a watch.
+func (a *app) showStatus(s *screen, r *report.Report, f *statusFlags, now, since time.Time, away error) error {
+	if f.json {
+		if away != nil {
+			fmt.Fprintln(a.stderr, "tokenmigrate: the checkpoint database is away, trying again:", a.cfg.Redact(away.Error()))
+			return nil
+		}
+		return json.NewEncoder(a.stdout).Encode(r)
+	}
+	var text bytes.Buffer
+	o := report.StatusOptions{Color: a.colored(), Now: now}
+	if s.inPlace {
+		o.Most = mostLines
+	}
+	if err := r.WriteStatus(&text, o); err != nil {
+		return err
+	}
+	at := now.UTC().Format(time.TimeOnly)
+	if away == nil {
+		fmt.Fprintf(&text, "\n%s UTC\n", at)
+	} else {
+		fmt.Fprintf(&text, "\n%s UTC: the checkpoint database is away since %s, trying again: %s\n", at, since.UTC().Format(time.TimeOnly), strings.Join(strings.Fields(a.cfg.Redact(away.Error())), " "))
+	}
+	return s.show(text.String())
+}
+
+// screen shows texts one after the other, or on a terminal each in the place of
+// the one before. There it uses the alternate screen, which leaves what stood on
+// the terminal as it was, and no line wraps.
+type screen struct {
+	w       io.Writer
+	inPlace bool
+	last    string
+}
+
+func (s *screen) open() error {
+	if !s.inPlace {
+		return nil
+	}
+	_, err := io.WriteString(s.w, "\x1b[?1049h\x1b[?7l\x1b[?25l")
+	return err
+}
+
+func (s *screen) show(text string) error {
+	switch {
+	case s.inPlace:
+		// Lines are overwritten and what was longer is cleared, so that nothing flickers.
+		s.last, text = text, "\x1b[H"+strings.ReplaceAll(text, "\n", "\x1b[K\n")+"\x1b[J"
+	case s.last != "":
+		text = "\n" + text
+		fallthrough
+	default:
+		s.last = text
+	}
+	_, err := io.WriteString(s.w, text)
+	return err
+}
+
+// close gives the terminal back and leaves what was shown last on it.
+func (s *screen) close() {
+	if s.inPlace {
+		_, _ = io.WriteString(s.w, "\x1b[?25h\x1b[?7h\x1b[?1049l"+s.last)
+	}
 }
 
 // withCheckpoint opens the checkpoint of a migration that was run before.
@@ -71,102 +209,6 @@ func (a *app) withCheckpoint(cmd *cobra.Command, parts need, do func(context.Con
 		return err
 	}
 	return do(cmd.Context(), store, m)
-}
-
-// writeStatus prints the status for a person: each shard's run, then the counts.
-func writeStatus(w io.Writer, r *report.Report, runs []checkpoint.Run) error {
-	for _, run := range runs {
-		state := "died without a word"
-		switch {
-		case run.Alive:
-			state = "running"
-		case !run.FinishedAt.IsZero() && run.ExitCode != nil:
-			state = fmt.Sprintf("ended %s with exit code %d", run.FinishedAt.UTC().Format(time.RFC3339), *run.ExitCode)
-		}
-		if _, err := fmt.Fprintf(w, "shard %d: run %d %s, started %s, last heard of %s\n", run.Shard, run.ID, state,
-			run.StartedAt.UTC().Format(time.RFC3339), run.HeartbeatAt.UTC().Format(time.RFC3339)); err != nil {
-			return err
-		}
-		if run.Alive && run.Waiting != "" {
-			fmt.Fprintf(w, "  waiting for: %s\n", run.Waiting)
-		}
-		if run.LastError != "" {
-			fmt.Fprintf(w, "  last error: %s\n", run.LastError)
-		}
-	}
-	return r.WriteText(w)
-}
-
-func (a *app) failuresCommand() *cobra.Command {
-	var format, reason, connector string
-	cmd := a.withConfig(&cobra.Command{
-		Use:   "failures -c FILE",
-		Short: "Every token not imported: key, connector, reason, detail",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var write func(checkpoint.Failure) error
-			flush := func() error { return nil }
-			switch format {
-			case "csv":
-				c := csv.NewWriter(a.stdout)
-				if err := c.Write([]string{"key", "connector", "environment", "outcome", "reason", "detail", "attempts", "updated_at"}); err != nil {
-					return err
-				}
-				write = func(f checkpoint.Failure) error {
-					return c.Write([]string{f.Key, f.Connector, f.Environment, string(f.Outcome), f.Reason, f.Detail, fmt.Sprint(f.Attempts), f.UpdatedAt.UTC().Format(time.RFC3339)})
-				}
-				flush = func() error { c.Flush(); return c.Error() }
-			case "jsonl":
-				enc := json.NewEncoder(a.stdout)
-				enc.SetEscapeHTML(false)
-				write = func(f checkpoint.Failure) error { return enc.Encode(failureLine(f)) }
-			default:
-				return &usageError{cmd.CommandPath(), fmt.Errorf("--format %q: use csv or jsonl", format)}
-			}
-			if reason != "" && !reasonCode.MatchString(reason) {
-				return &usageError{cmd.CommandPath(), fmt.Errorf("--reason %q is not a reason code; %s", reason, reasonRemedy(reason))}
-			}
-			found := false
-			err := a.withCheckpoint(cmd, needCheckpoint, func(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration) error {
-				return store.Failures(ctx, m.ID, checkpoint.Filter{Reason: reason, Connector: connector}, func(f checkpoint.Failure) error {
-					found = true
-					return write(f)
-				})
-			})
-			if err == nil && !found && reason != "" && !slices.Contains(report.Reasons(), reason) {
-				// A store may have reasons of its own, so that it is no error.
-				fmt.Fprintf(a.stderr, "tokenmigrate: no token has the reason %s; %s\n", reason, reasonRemedy(reason))
-			}
-			return errors.Join(err, flush())
-		},
-	})
-	cmd.Flags().StringVar(&format, "format", "csv", "csv or jsonl")
-	cmd.Flags().StringVar(&reason, "reason", "", "only this reason code")
-	cmd.Flags().StringVar(&connector, "connector", "", "only this connector")
-	return cmd
-}
-
-var reasonCode = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
-
-// reasonRemedy says what reason may have been meant.
-func reasonRemedy(reason string) string {
-	if near := nearest(reason, report.Reasons()); near != "" {
-		return "did you mean " + near + "?"
-	}
-	return "known: " + strings.Join(report.Reasons(), ", ") + ", and those of the store"
-}
-
-// failureLine is one line of failures --format jsonl.
-func failureLine(f checkpoint.Failure) any {
-	return struct {
-		Key         string    `json:"key"`
-		Connector   string    `json:"connector"`
-		Environment string    `json:"environment"`
-		Outcome     string    `json:"outcome"`
-		Reason      string    `json:"reason"`
-		Detail      string    `json:"detail"`
-		Attempts    int       `json:"attempts"`
-		UpdatedAt   time.Time `json:"updatedAt"`
-	}{f.Key, f.Connector, f.Environment, string(f.Outcome), f.Reason, f.Detail, f.Attempts, f.UpdatedAt.UTC()}
 }
 
 func (a *app) checkpointCommand() *cobra.Command {

@@ -58,6 +58,10 @@ func callScrubber(credential Secret, tokens []Token) *Scrubber {
 	return NewScrubber(secrets...)
 }
 
+// Scrubber returns the Scrubber of a token's own credentials: access and refresh
+// token, and what in its data is long enough to be one.
+func (t *Token) Scrubber() *Scrubber { return callScrubber(Secret{}, []Token{*t}) }
+
 // appendTexts appends the string values in a JSON text, or, where it is none,
 // the whole.
 func appendTexts(secrets []Secret, data Secret) []Secret {

@@ -1,9 +1,10 @@
 // Package report is the account of a migration: one model, Report, that dry
-// runs and runs fill, with its faces. JSON is the model itself; WriteText prints
-// it for a terminal.
+// runs and runs fill, with its faces. JSON is the model itself, with a Schema, and
+// can be Read back; WriteText is for logs and WriteTerminal for people; WriteHTML
+// makes a page of it, for those who decide and those who watch.
 //
 // A report holds no credential. Keys stand in it, and connectors and reasons;
-// subject ids do not.
+// subject ids do only where Failure.Subject was asked for.
 package report
 
 import (
@@ -91,6 +92,7 @@ func (c *Calls) Add(other Calls) {
 
 // Projection says what sending the pending tokens takes at the configured pace.
 type Projection struct {
+	ChunkTokens   int                     `json:"chunkTokens"` // as configured
 	Calls         int64                   `json:"calls"`
 	Seconds       float64                 `json:"seconds"`
 	ByChunkTokens []ProjectionChunkTokens `json:"byChunkTokens"`
@@ -103,9 +105,15 @@ type ProjectionChunkTokens struct {
 	Seconds     float64 `json:"seconds"`
 }
 
+// ExpirySpans are the values of Expiry.UpTo, in order. A token is counted in the
+// first that holds it: "run" is the time that sending takes as projected, so that
+// it is empty where the run is over before the first token dies, and later ones
+// have nothing left where it takes longer than they span.
+func ExpirySpans() []string { return []string{"expired", "run", "1h", "24h", "7d", "30d", "later"} }
+
 // Expiry counts tokens to be sent whose access token expires within a span.
 type Expiry struct {
-	UpTo           string `json:"upTo"` // expired, 1h, 24h, 7d, 30d, later
+	UpTo           string `json:"upTo"` // one of ExpirySpans
 	WithRefresh    int64  `json:"withRefresh"`
 	WithoutRefresh int64  `json:"withoutRefresh"`
 }
@@ -124,6 +132,44 @@ type Failure struct {
 	Connector string `json:"connector"`
 	Reason    string `json:"reason"`
 	Detail    string `json:"detail"`
+	Subject   string `json:"subject,omitempty"` // its subject id, where that was asked for
+}
+
+// Duplicates tells how a dry run looked for tokens of one and the same subject;
+// how many it found stands among the reasons.
+type Duplicates struct {
+	Method string `json:"method"` // hashes: each would-be sent token as one of 8 bytes; empty: not looked for
+	Bytes  int64  `json:"bytes"`  // of memory that this took
+}
+
+// Pace is how fast calls are made.
+type Pace struct {
+	RequestsPerMinute float64 `json:"requestsPerMinute"` // as configured
+	Current           float64 `json:"current"`           // now or at the end; 0: not known
+	Waiting           string  `json:"waiting"`           // what it waits for, in words; empty: nothing, or it is over
+}
+
+// States of a run.
+const (
+	Running = "running"
+	Ended   = "ended"
+	Died    = "died" // without a word: killed, or its machine failed
+)
+
+// RunState is one shard's newest run, as the checkpoint has it.
+type RunState struct {
+	Run         int64      `json:"run"`
+	Shard       int        `json:"shard"`
+	Version     string     `json:"version"` // of the program
+	State       string     `json:"state"`   // Running, Ended or Died
+	StartedAt   time.Time  `json:"startedAt"`
+	HeartbeatAt time.Time  `json:"heartbeatAt"`
+	FinishedAt  *time.Time `json:"finishedAt"`
+	ExitCode    *int       `json:"exitCode"`
+	Done        int64      `json:"done"` // rows that have an outcome other than pending
+	Left        int64      `json:"left"` // pending ones, and those never reached, which are estimated
+	Waiting     string     `json:"waiting"`
+	LastError   string     `json:"lastError"`
 }
 
 // Remaining is the number of rows that were never reached.
@@ -147,8 +193,12 @@ type Report struct {
 	Reasons    map[string]int64 `json:"reasons"`
 	Connectors []Connector      `json:"connectors"`
 	Calls      Calls            `json:"calls"`
+	Pace       Pace             `json:"pace"`
+	Progress   []ProgressPoint  `json:"progress"` // of a run; at most MaxProgress
+	Runs       []RunState       `json:"runs"`     // by shard; only where the report is made from the checkpoint
 	Projection Projection       `json:"projection"`
-	Expiry     []Expiry         `json:"expiry"`
+	Expiry     []Expiry         `json:"expiry"` // of a dry run; in the order of ExpirySpans
+	Duplicates Duplicates       `json:"duplicates"`
 	Store      Store            `json:"store"`
 	Failures   []Failure        `json:"failures"` // the first MaxFailures
 	Error      string           `json:"error,omitempty"`
@@ -162,6 +212,8 @@ func New(migration, mode string) *Report {
 		Version: Version, Migration: migration, Mode: mode, StartedAt: time.Now().UTC(),
 		Totals: map[string]int64{}, Reasons: map[string]int64{}, Connectors: []Connector{},
 		Calls:      Calls{WaitedSeconds: map[string]float64{}},
+		Progress:   []ProgressPoint{},
+		Runs:       []RunState{},
 		Projection: Projection{ByChunkTokens: []ProjectionChunkTokens{}},
 		Expiry:     []Expiry{}, Failures: []Failure{}, Store: Store{Warnings: []string{}},
 	}
@@ -234,6 +286,13 @@ func (t *Tally) Fill(r *Report) {
 	})
 }
 
+// HideSubjects takes the subject ids out of the failures.
+func (r *Report) HideSubjects() {
+	for i := range r.Failures {
+		r.Failures[i].Subject = ""
+	}
+}
+
 // WriteJSON writes the report as one indented JSON object.
 func (r *Report) WriteJSON(w io.Writer) error {
 	enc := json.NewEncoder(w)
@@ -242,13 +301,17 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	return enc.Encode(r)
 }
 
-// RunCounts is what the runs table keeps of a run while it goes on: the part of
-// a report that changes with every call.
+// RunCounts is what the runs table keeps of a run while it goes on: all that a
+// report needs beside the table's own columns, to be made again at any time.
 type RunCounts struct {
 	Counts
 	Reasons    map[string]int64 `json:"reasons"`
 	Connectors []Connector      `json:"connectors"`
 	Calls      Calls            `json:"calls"`
 	Remaining  Remaining        `json:"remaining"`
+	Progress   []ProgressPoint  `json:"progress,omitempty"`
+	Pace       Pace             `json:"pace"` // Waiting stays empty: the table has a column for it
+	Store      Store            `json:"store"`
+	Warnings   []string         `json:"warnings,omitempty"`
 	StoppedBy  string           `json:"stoppedBy,omitempty"` // once it has ended
 }

@@ -41,8 +41,10 @@ func TestReport_JSONHasTheKeysOfItsContract(t *testing.T) {
 	r := example()
 	r.Remaining = Remaining{Rows: 9, Estimated: true}
 	r.StoppedBy = "limit"
-	r.Projection = Projection{Calls: 1, Seconds: 2, ByChunkTokens: []ProjectionChunkTokens{{100, 1, 2}}}
+	r.Projection = Projection{ChunkTokens: 100, Calls: 1, Seconds: 2, ByChunkTokens: []ProjectionChunkTokens{{100, 1, 2}}}
 	r.Expiry = []Expiry{{"1h", 1, 2}}
+	r.Progress = []ProgressPoint{{1, 2, 3, 4, 5}}
+	r.Runs = []RunState{{Run: 1, StartedAt: r.StartedAt, HeartbeatAt: r.StartedAt}}
 	var text bytes.Buffer
 	if err := r.WriteJSON(&text); err != nil {
 		t.Fatal(err)
@@ -68,14 +70,18 @@ func TestReport_JSONHasTheKeysOfItsContract(t *testing.T) {
 		path []any
 		want []string
 	}{
-		{nil, []string{"version", "migration", "mode", "startedAt", "finishedAt", "exitCode", "stoppedBy", "counts", "totals", "remaining", "reasons", "connectors", "calls", "projection", "expiry", "store", "failures"}},
+		{nil, []string{"version", "migration", "mode", "startedAt", "finishedAt", "exitCode", "stoppedBy", "counts", "totals", "remaining", "reasons", "connectors", "calls", "pace", "progress", "runs", "projection", "expiry", "duplicates", "store", "failures"}},
 		{[]any{"counts"}, counts},
 		{[]any{"connectors", 0}, append([]string{"connector", "environment"}, counts...)},
 		{[]any{"remaining"}, []string{"rows", "estimated"}},
 		{[]any{"calls"}, []string{"made", "tokens", "throttled", "retried", "split", "resentTokens", "waitedSeconds"}},
-		{[]any{"projection"}, []string{"calls", "seconds", "byChunkTokens"}},
+		{[]any{"projection"}, []string{"chunkTokens", "calls", "seconds", "byChunkTokens"}},
 		{[]any{"projection", "byChunkTokens", 0}, []string{"chunkTokens", "calls", "seconds"}},
 		{[]any{"expiry", 0}, []string{"upTo", "withRefresh", "withoutRefresh"}},
+		{[]any{"duplicates"}, []string{"method", "bytes"}},
+		{[]any{"pace"}, []string{"requestsPerMinute", "current", "waiting"}},
+		{[]any{"progress", 0}, []string{"seconds", "done", "imported", "calls", "throttled"}},
+		{[]any{"runs", 0}, []string{"run", "shard", "version", "state", "startedAt", "heartbeatAt", "finishedAt", "exitCode", "done", "left", "waiting", "lastError"}},
 		{[]any{"store"}, []string{"name", "encrypted", "plain", "warnings"}},
 		{[]any{"failures", 0}, []string{"key", "connector", "reason", "detail"}},
 	} {

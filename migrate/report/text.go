@@ -8,26 +8,35 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
-	"time"
 )
 
-// WriteText writes the report for a terminal: one sentence first, then counts
-// that visibly add up, reasons, failures and calls. It uses no colour.
-func (r *Report) WriteText(w io.Writer) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s of migration %s: %s\n", r.title(), r.Migration, r.Sentence())
-	for _, warning := range append(slices.Clone(r.Warnings), r.Store.Warnings...) {
-		fmt.Fprintf(&b, "warning: %s\n", warning)
+// WriteText writes the report as plain text: the verdict's sentence first, then
+// counts that visibly add up, reasons, samples of what is not imported, and what
+// the calls took or would take. Lines end without space; none is coloured.
+func (r *Report) WriteText(w io.Writer) error { return r.writeText(w, false) }
+
+// WriteTerminal writes the same text with colours. It is for a terminal whose
+// user has not set NO_COLOR, which the caller has made sure of.
+func (r *Report) WriteTerminal(w io.Writer) error { return r.writeText(w, true) }
+
+func (r *Report) writeText(w io.Writer, color bool) error {
+	t := &text{color: color}
+	v := r.Verdict()
+	t.line("%s of migration %s: %s", r.title(), printable(r.Migration), t.paint(levelColors[v.Level], printable(v.Sentence)))
+	for _, warning := range r.warnings() {
+		t.line("%s %s", t.paint(yellow, "warning:"), printable(warning))
 	}
-	b.WriteByte('\n')
-	r.writeCounts(&b)
-	r.writeReasons(&b)
-	r.writeFailures(&b)
-	r.writeExpiry(&b)
-	r.writeProjection(&b)
-	r.writeCalls(&b)
-	_, err := io.WriteString(w, b.String())
+	t.line("")
+	r.textCounts(t)
+	r.textReasons(t)
+	r.textFailures(t)
+	if r.Mode == "dry-run" {
+		r.textForecast(t)
+	} else {
+		r.textCalls(t)
+	}
+	r.textNotes(t)
+	_, err := io.WriteString(w, t.b.String())
 	return err
 }
 
@@ -38,201 +47,276 @@ func (r *Report) title() string {
 	return "Run"
 }
 
-// Sentence says in one sentence how it ended, or what stands in the way.
-func (r *Report) Sentence() string {
-	c := r.Counts
-	bad := c.Failed + c.Invalid + c.Unknown
-	switch {
-	case r.FinishedAt == nil && r.StoppedBy == "":
-		return fmt.Sprintf("under way, %s of %s rows done.", number(c.Read-c.Pending), number(c.Read+r.Remaining.Rows))
-	case r.StoppedBy == "error" && r.FinishedAt == nil:
-		return fmt.Sprintf("%s of about %s rows done; %s.", number(c.Read-c.Pending), number(c.Read+r.Remaining.Rows), r.Error)
-	case r.StoppedBy == "error":
-		return "stopped by an error: " + r.Error
-	case r.StoppedBy == "signal":
-		return fmt.Sprintf("stopped by a signal with work left, %s imported; the same command goes on from here.", number(c.Imported))
-	case c.Read == 0:
-		return "the source has no rows. Is this the right query, and may the role see its rows?"
-	case r.Mode == "dry-run" && c.Pending == 0:
-		return fmt.Sprintf("nothing would be sent; %s of %s rows are imported already and %s cannot be.", number(c.Unchanged), number(c.Read), number(bad))
-	case r.Mode == "dry-run" && bad == 0:
-		return fmt.Sprintf("good to go: %s of %s rows would be sent in %s, taking about %s.",
-			number(c.Pending), number(c.Read), count(r.Projection.Calls, "call"), duration(r.Projection.Seconds))
-	case r.Mode == "dry-run":
-		return fmt.Sprintf("%s of %s rows would be sent in %s, taking about %s; %s stand in the way (see the reasons).",
-			number(c.Pending), number(c.Read), count(r.Projection.Calls, "call"), duration(r.Projection.Seconds), number(bad))
-	case r.StoppedBy == "limit":
-		return fmt.Sprintf("reached its --limit: %s imported, %s not sent; run it without --limit for the rest.", number(c.Imported), number(c.Pending))
-	case bad+c.Pending > 0:
-		return fmt.Sprintf("finished: %s imported now, %s before; %s not imported (see the reasons).", number(c.Imported), number(c.Unchanged), number(bad+c.Pending))
-	}
-	return fmt.Sprintf("finished: %s imported now, %s before, none missing.", number(c.Imported), number(c.Unchanged))
+// warnings returns those of the run and those of the store.
+func (r *Report) warnings() []string { return slices.Concat(r.Warnings, r.Store.Warnings) }
+
+// outcome is one part of the sum that makes the rows read.
+type outcome struct {
+	Name, Title string
+	of          func(Counts) int64
 }
 
-func (r *Report) writeCounts(b *strings.Builder) {
+// outcomes returns the parts in the order in which they are shown: what goes
+// well, what is missing, what was left out.
+func (r *Report) outcomes() []outcome {
 	pending := "pending"
 	if r.Mode == "dry-run" {
 		pending = "to send"
 	}
-	t := newTable(b, "connector", "environment", "rows =", "imported +", "unchanged +", "failed +", "invalid +", "skipped +", "unknown +", pending)
+	return []outcome{
+		{"pending", pending, func(c Counts) int64 { return c.Pending }},
+		{"imported", "imported", func(c Counts) int64 { return c.Imported }},
+		{"unchanged", "unchanged", func(c Counts) int64 { return c.Unchanged }},
+		{"failed", "failed", func(c Counts) int64 { return c.Failed }},
+		{"invalid", "invalid", func(c Counts) int64 { return c.Invalid }},
+		{"unknown", "unknown", func(c Counts) int64 { return c.Unknown }},
+		{"skipped", "skipped", func(c Counts) int64 { return c.Skipped }},
+	}
+}
+
+// present returns the outcomes that any row ended as.
+func (r *Report) present() []outcome {
+	return slices.DeleteFunc(r.outcomes(), func(o outcome) bool { return o.of(r.Counts) == 0 })
+}
+
+func (r *Report) textCounts(t *text) {
+	present := r.present()
+	header := []string{"connector", "environment", "rows"}
+	for i, o := range present {
+		header[len(header)-1] += []string{" =", " +"}[min(i, 1)]
+		header = append(header, o.Title)
+	}
+	table := newTable(2, header...)
 	row := func(connector, environment string, c Counts) {
-		t.row(cmp.Or(connector, "(none)"), cmp.Or(environment, "-"), number(c.Read), number(c.Imported), number(c.Unchanged),
-			number(c.Failed), number(c.Invalid), number(c.Skipped), number(c.Unknown), number(c.Pending))
+		cells := []string{cmp.Or(connector, "(none)"), cmp.Or(environment, "-"), number(c.Read)}
+		for _, o := range present {
+			cells = append(cells, number(o.of(c)))
+		}
+		table.row(cells...)
 	}
 	for _, c := range r.Connectors {
 		row(c.Connector, c.Environment, c.Counts)
 	}
-	row("all", "", r.Counts)
-	t.flush()
+	if len(r.Connectors) != 1 {
+		row("all", "", r.Counts)
+	}
+	table.print(t)
 	if r.Remaining.Rows > 0 {
-		fmt.Fprintf(b, "about %s rows were not reached\n", number(r.Remaining.Rows))
+		t.line("about %s were not reached", count(r.Remaining.Rows, "row"))
 	}
 	if len(r.Totals) > 0 {
-		var parts []string
-		for _, outcome := range slices.Sorted(maps.Keys(r.Totals)) {
-			parts = append(parts, number(r.Totals[outcome])+" "+outcome)
-		}
-		fmt.Fprintf(b, "tokens in the checkpoint, over all runs: %s\n", strings.Join(parts, ", "))
+		t.line("tokens in the checkpoint, over all runs: %s", r.totals())
 	}
 }
 
-// reasonWords explains each reason code in a few words, with the remedy.
-var reasonWords = map[string]string{
-	"refused":              "the endpoint answered succeeded: false; --retry-failed sends it again",
-	"rejected":             "the endpoint refuses a call with this token alone; see what it said",
-	"unavailable":          "attempts were used up while other calls succeeded; run again",
-	"missing_access_token": "the column is empty; the user must consent again",
-	"missing_subject":      "nobody to import it for; fill subject_id",
-	"missing_expiry":       "no known expiry; set source.missing_expiry to send it all the same",
-	"invalid_expiry":       "neither a time nor a number",
-	"invalid_environment":  "use development, preview, production or env_...",
-	"unknown_provider":     "add the provider to destination.connectors, or skip it there",
-	"invalid_field":        "a value that the import schema cannot hold",
-	"decrypt_failed":       "the value cannot be opened with the keys given",
-	"too_large":            "the token alone is larger than send.chunk_bytes",
-	"duplicate":            "another row is for the same subject; policy.duplicates: send sends both",
-	"expired":              "the access token is expired and cannot be refreshed; the user must consent again",
-	"changed":              "imported before, changed since; policy.changed: send sends it",
-	"excluded":             "left out on purpose",
-	"in_doubt":             "sent, and the answer never came; policy.in_doubt decides",
-	"unmatched":            "the answer did not name it, twice; run again",
+// totals writes the counts over all runs: "20 failed, 12,305 imported".
+func (r *Report) totals() string {
+	var parts []string
+	for _, outcome := range slices.Sorted(maps.Keys(r.Totals)) {
+		parts = append(parts, number(r.Totals[outcome])+" "+outcome)
+	}
+	return strings.Join(parts, ", ")
 }
 
-// Reasons returns the reason codes that every migration may have, sorted. A store
-// may add some of its own.
-func Reasons() []string { return slices.Sorted(maps.Keys(reasonWords)) }
-
-func (r *Report) writeReasons(b *strings.Builder) {
-	if len(r.Reasons) == 0 {
+func (r *Report) textReasons(t *text) {
+	missing, left := r.reasonCounts()
+	if len(missing)+len(left) == 0 {
 		return
 	}
-	b.WriteByte('\n')
-	t := newTable(b, "reason", "rows", "what to do")
-	codes := slices.SortedFunc(maps.Keys(r.Reasons), func(x, y string) int {
-		return cmp.Or(cmp.Compare(r.Reasons[y], r.Reasons[x]), cmp.Compare(x, y))
-	})
-	for _, code := range codes {
-		t.row(code, number(r.Reasons[code]), reasonWords[code])
+	t.line("")
+	table := newTable(1, "reason", "rows", "what to do")
+	table.left = 2
+	for _, c := range append(missing, left...) {
+		table.row(c.Code, number(c.Rows), c.Remedy)
 	}
-	t.flush()
+	table.print(t)
 }
 
-// textFailures is how many failures the text lists; the others are in the JSON
+// textSamples is how many failures the text lists; the others are in the JSON
 // form and in `failures`.
-const textFailures = 10
+const textSamples = 10
 
-func (r *Report) writeFailures(b *strings.Builder) {
+// samples returns up to n failures, of each reason in turn.
+func (r *Report) samples(n int) []Failure {
+	byReason := make(map[string][]Failure)
+	var codes []string
+	for _, f := range r.Failures {
+		if len(byReason[f.Reason]) == 0 {
+			codes = append(codes, f.Reason)
+		}
+		byReason[f.Reason] = append(byReason[f.Reason], f)
+	}
+	var list []Failure
+	for turn := 0; len(list) < min(n, len(r.Failures)); turn++ {
+		for _, code := range codes {
+			if turn < len(byReason[code]) && len(list) < n {
+				list = append(list, byReason[code][turn])
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Failure) int {
+		return cmp.Compare(slices.Index(codes, a.Reason), slices.Index(codes, b.Reason))
+	})
+	return list
+}
+
+func (r *Report) textFailures(t *text) {
 	if len(r.Failures) == 0 {
 		return
 	}
-	b.WriteByte('\n')
-	t := newTable(b, "key", "connector", "reason", "detail")
-	for _, f := range r.Failures[:min(len(r.Failures), textFailures)] {
-		t.row(f.Key, cmp.Or(f.Connector, "(none)"), f.Reason, f.Detail)
+	t.line("")
+	samples := r.samples(textSamples)
+	subjects := slices.ContainsFunc(samples, func(f Failure) bool { return f.Subject != "" })
+	header := []string{"key", "connector", "reason", "detail"}
+	if subjects {
+		header = slices.Insert(header, 1, "subject")
 	}
-	t.flush()
-	if n := len(r.Failures) - textFailures; n > 0 {
-		more := number(int64(n))
-		if len(r.Failures) == MaxFailures {
-			more += " or more"
+	table := newTable(len(header), header...)
+	for _, f := range samples {
+		cells := []string{f.Key, cmp.Or(f.Connector, "(none)"), f.Reason, f.Detail}
+		if subjects {
+			cells = slices.Insert(cells, 1, f.Subject)
 		}
-		where := "`tokenmigrate failures` lists them all"
-		if r.Mode == "dry-run" {
-			where = "a --report file lists up to " + number(MaxFailures)
-		}
-		fmt.Fprintf(b, "and %s others; %s\n", more, where)
+		table.row(cells...)
+	}
+	table.print(t)
+	if n := len(r.Failures) - len(samples); n > 0 {
+		t.line("and %s others; %s", r.moreFailures(n), r.whereFailures())
 	}
 }
 
-func (r *Report) writeExpiry(b *strings.Builder) {
-	if r.Mode != "dry-run" || r.Counts.Pending == 0 {
-		return
+// moreFailures writes how many failures there are beside those that are shown,
+// of which n are in the report.
+func (r *Report) moreFailures(n int) string {
+	if len(r.Failures) >= MaxFailures {
+		return number(int64(n)) + " or more"
 	}
-	b.WriteByte('\n')
-	t := newTable(b, "access token expires within", "with refresh token", "without")
-	for _, e := range r.Expiry {
-		t.row(e.UpTo, number(e.WithRefresh), number(e.WithoutRefresh))
-	}
-	t.flush()
+	return number(int64(n))
 }
 
-func (r *Report) writeProjection(b *strings.Builder) {
-	if r.Mode != "dry-run" || r.Counts.Pending == 0 {
-		return
-	}
-	b.WriteByte('\n')
-	t := newTable(b, "tokens a call", "calls", "time at the configured pace")
-	for _, p := range r.Projection.ByChunkTokens {
-		t.row(strconv.Itoa(p.ChunkTokens), number(p.Calls), duration(p.Seconds))
-	}
-	t.flush()
-}
-
-func (r *Report) writeCalls(b *strings.Builder) {
+func (r *Report) whereFailures() string {
 	if r.Mode == "dry-run" {
+		return "report.json lists up to " + number(MaxFailures)
+	}
+	return "tokenmigrate failures lists them all"
+}
+
+func (r *Report) textForecast(t *text) {
+	if r.Counts.Pending == 0 {
 		return
 	}
+	if len(r.Expiry) > 0 {
+		t.line("")
+		table := newTable(1, "access token expires", "with refresh token", "without")
+		for _, e := range r.spans() {
+			table.row(spanTitle(e.UpTo), number(e.WithRefresh), number(e.WithoutRefresh))
+		}
+		table.print(t)
+		if n := r.dying(); n > 0 {
+			t.line("a token that dies before it is sent is a user who must consent again: up to %s", number(n))
+		}
+	}
+	t.line("")
+	table := newTable(0, "tokens a call", "calls", r.timeTitle())
+	for _, p := range r.Projection.ByChunkTokens {
+		mark := ""
+		if p.ChunkTokens == r.Projection.ChunkTokens {
+			mark = " (as configured)"
+		}
+		table.row(strconv.Itoa(p.ChunkTokens), number(p.Calls), duration(p.Seconds)+mark)
+	}
+	table.left = 2
+	table.print(t)
+}
+
+// timeTitle heads the times that calls take.
+func (r *Report) timeTitle() string {
+	if r.Pace.RequestsPerMinute <= 0 {
+		return "time at the configured pace"
+	}
+	return fmt.Sprintf("time at %s calls a minute", decimal(r.Pace.RequestsPerMinute))
+}
+
+// spans returns the expiry without those spans that lie within the time that the
+// run takes, for which nothing is left.
+func (r *Report) spans() []Expiry {
+	long := map[string]float64{"1h": 3600, "24h": 86_400, "7d": 7 * 86_400, "30d": 30 * 86_400}
+	return slices.DeleteFunc(slices.Clone(r.Expiry), func(e Expiry) bool {
+		end, fixed := long[e.UpTo]
+		return fixed && end <= r.Projection.Seconds && e.WithRefresh+e.WithoutRefresh == 0
+	})
+}
+
+// spanTitle puts a value of ExpirySpans in words.
+func spanTitle(upTo string) string {
+	switch upTo {
+	case "expired":
+		return "already"
+	case "run":
+		return "while the run goes on"
+	case "later":
+		return "later, or never"
+	}
+	return "within " + upTo
+}
+
+func (r *Report) textCalls(t *text) {
 	c := r.Calls
-	fmt.Fprintf(b, "\n%s carried %s; %s throttled, %s repeated, %s halved, %s sent again\n",
-		count(c.Made, "call"), count(c.Tokens, "token"), number(c.Throttled), number(c.Retried), number(c.Split), count(c.ResentTokens, "token"))
-}
-
-// table is a tabwriter with a header row.
-type table struct{ w *tabwriter.Writer }
-
-func newTable(b *strings.Builder, header ...string) *table {
-	t := &table{tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)}
-	t.row(header...)
-	return t
-}
-
-func (t *table) row(cells ...string) {
-	fmt.Fprintln(t.w, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
-}
-func (t *table) flush() { _ = t.w.Flush() } // writes to a strings.Builder, which cannot fail
-
-// number writes n with separators: 1,234,567.
-func number(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
+	t.line("")
+	t.line("%s carried %s; %s throttled, %s repeated, %s halved, %s sent again", count(c.Made, "call"), count(c.Tokens, "token"),
+		number(c.Throttled), number(c.Retried), number(c.Split), count(c.ResentTokens, "token"))
+	if waits := r.waits(); len(waits) > 0 {
+		var parts []string
+		for _, w := range waits {
+			parts = append(parts, duration(w.Seconds)+" "+printable(w.Cause))
+		}
+		t.line("senders waited: %s", strings.Join(parts, ", "))
 	}
-	return s
 }
 
-// count writes "1 call" or "1,234 calls".
-func count(n int64, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return number(n) + " " + word + "s"
+// wait is how long senders waited for one thing, all together.
+type wait struct {
+	Cause   string
+	Seconds float64
 }
 
-// duration writes seconds as 12s, 3m20s or 5h13m.
-func duration(seconds float64) string {
-	d := time.Duration(seconds * float64(time.Second)).Round(time.Second)
-	if d >= time.Hour {
-		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+// waits returns what was waited for, the longest first; less than half a second
+// is nothing.
+func (r *Report) waits() []wait {
+	var list []wait
+	for cause, s := range r.Calls.WaitedSeconds {
+		if s >= 0.5 {
+			list = append(list, wait{waitTitle(cause), s})
+		}
 	}
-	return d.String()
+	slices.SortFunc(list, func(a, b wait) int {
+		return cmp.Or(cmp.Compare(b.Seconds, a.Seconds), cmp.Compare(a.Cause, b.Cause))
+	})
+	return list
+}
+
+// waitTitle puts a cause of waiting in words.
+func waitTitle(cause string) string {
+	switch cause {
+	case "pace":
+		return "for the pace"
+	case "throttled":
+		return "since the endpoint throttled"
+	case "paused":
+		return "since an operator paused it"
+	}
+	return "for the " + cause
+}
+
+func (r *Report) textNotes(t *text) {
+	t.line("")
+	if r.Duplicates.Method != "" {
+		t.line("%s, found by %s in %s of memory", count(r.Reasons["duplicate"], "duplicate"), r.Duplicates.Method, size(r.Duplicates.Bytes))
+	}
+	s := r.Store
+	values := ""
+	if s.Encrypted+s.Plain > 0 {
+		values = fmt.Sprintf(": %s encrypted, %s plain", count(s.Encrypted, "value"), number(s.Plain))
+	}
+	t.line("the source was read as %s%s", printable(cmp.Or(s.Name, "a query")), values)
 }

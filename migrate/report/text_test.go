@@ -2,12 +2,13 @@ package report
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -18,8 +19,10 @@ func dryExample() *Report {
 	r.Counts, r.Connectors = Counts{Read: 12_353, Unchanged: 300, Invalid: 18, Skipped: 7, Pending: 12_028}, []Connector{{Connector: "slack/acme", Environment: "production", Counts: Counts{Read: 12_353, Unchanged: 300, Invalid: 18, Skipped: 7, Pending: 12_028}}}
 	r.Reasons = map[string]int64{"duplicate": 15, "unknown_provider": 3, "expired": 7}
 	r.Failures = r.Failures[:2]
-	r.Expiry = []Expiry{{"expired", 11_000, 0}, {"1h", 500, 20}, {"later", 508, 0}}
-	r.Projection = Projection{Calls: 121, Seconds: 180, ByChunkTokens: []ProjectionChunkTokens{{25, 482, 721.5}, {100, 121, 180}}}
+	r.Expiry = []Expiry{{"expired", 11_000, 0}, {"run", 120, 4}, {"1h", 380, 16}, {"24h", 0, 0}, {"7d", 0, 0}, {"30d", 0, 0}, {"later", 508, 0}}
+	r.Duplicates = Duplicates{"hashes", 200_704}
+	r.Pace = Pace{RequestsPerMinute: 40}
+	r.Projection = Projection{ChunkTokens: 100, Calls: 121, Seconds: 180, ByChunkTokens: []ProjectionChunkTokens{{25, 482, 721.5}, {100, 121, 180}}}
 	return r
 }
 
@@ -44,57 +47,32 @@ func TestReport_WriteTextGolden(t *testing.T) {
 				t.Errorf("%s: line %d ends in space: %q", name, n+1, line)
 			}
 		}
-		file := filepath.Join("testdata", name+".txt")
-		if *update {
-			if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
+		checkGolden(t, name+".txt", got.Bytes())
+	}
+}
+
+func TestReport_WriteJSONGolden(t *testing.T) {
+	t.Parallel()
+	for name, r := range map[string]*Report{"run": example(), "dry-run": dryExample()} {
+		checkGolden(t, name+".json", jsonOf(t, r))
+	}
+}
+
+// checkGolden compares with a file of testdata, or writes it with -update.
+func checkGolden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if got.String() != string(want) {
-			t.Errorf("%s: got\n%s\nwant (%s; -update writes it anew)\n%s", name, got.String(), file, want)
-		}
 	}
-}
-
-func TestReport_Sentence(t *testing.T) {
-	t.Parallel()
-	at := new(time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC))
-	for _, c := range []struct {
-		name string
-		r    Report
-		want string
-	}{
-		{"under way", Report{Counts: Counts{Read: 1500, Imported: 1400, Pending: 100}, Remaining: Remaining{Rows: 500}}, "under way, 1,400 of 2,000 rows done."},
-		{"died", Report{StoppedBy: "error", Error: "the worker died", Counts: Counts{Read: 1500, Imported: 1400, Pending: 100}, Remaining: Remaining{Rows: 500}}, "1,400 of about 2,000 rows done; the worker died."},
-		{"error", Report{FinishedAt: at, StoppedBy: "error", Error: "it broke"}, "stopped by an error: it broke"},
-		{"signal", Report{FinishedAt: at, StoppedBy: "signal", Counts: Counts{Read: 9, Imported: 3, Pending: 6}}, "stopped by a signal with work left, 3 imported; the same command goes on from here."},
-		{"no rows", Report{FinishedAt: at}, "the source has no rows."},
-		{"limit", Report{FinishedAt: at, StoppedBy: "limit", Counts: Counts{Read: 9, Imported: 3, Pending: 6}}, "reached its --limit: 3 imported, 6 not sent"},
-		{"not all", Report{FinishedAt: at, Counts: Counts{Read: 9, Imported: 3, Unchanged: 2, Failed: 1, Invalid: 1, Unknown: 1, Pending: 1}}, "finished: 3 imported now, 2 before; 4 not imported"},
-		{"all", Report{FinishedAt: at, Counts: Counts{Read: 5, Imported: 3, Unchanged: 1, Skipped: 1}}, "finished: 3 imported now, 1 before, none missing."},
-		{"dry, nothing to send", Report{Mode: "dry-run", FinishedAt: at, Counts: Counts{Read: 5, Unchanged: 4, Invalid: 1}}, "nothing would be sent; 4 of 5 rows are imported already and 1 cannot be."},
-		{"dry, good", Report{Mode: "dry-run", FinishedAt: at, Counts: Counts{Read: 5, Pending: 5}, Projection: Projection{Calls: 1}}, "good to go: 5 of 5 rows would be sent in 1 call, taking about 0s."},
-		{"dry, trouble", Report{Mode: "dry-run", FinishedAt: at, Counts: Counts{Read: 5, Pending: 3, Invalid: 2}, Projection: Projection{Calls: 2, Seconds: 90}}, "3 of 5 rows would be sent in 2 calls, taking about 1m30s; 2 stand in the way"},
-	} {
-		if got := c.r.Sentence(); !strings.HasPrefix(got, c.want) {
-			t.Errorf("%s: got %q, want it to begin with %q", c.name, got, c.want)
-		}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-func TestReport_ExplainsEveryReason(t *testing.T) {
-	t.Parallel()
-	for _, code := range []string{
-		"refused", "rejected", "unavailable", "missing_access_token", "missing_subject", "missing_expiry", "invalid_expiry", "invalid_environment",
-		"unknown_provider", "invalid_field", "decrypt_failed", "too_large", "duplicate", "expired", "changed", "excluded", "in_doubt", "unmatched",
-	} {
-		if reasonWords[code] == "" {
-			t.Errorf("reason %s is not explained", code)
-		}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s: got\n%s\nwant (-update writes it anew)\n%s", file, got, want)
 	}
 }
 
@@ -122,10 +100,33 @@ func TestCount(t *testing.T) {
 func TestDuration(t *testing.T) {
 	t.Parallel()
 	for s, want := range map[float64]string{
-		0: "0s", 0.4: "0s", 12: "12s", 59.6: "1m0s", 200: "3m20s", 3599: "59m59s", 3600: "1h0m", 18_780: "5h13m", 18_809: "5h13m", 18_811: "5h14m", 360_000: "100h0m",
+		0: "0s", 0.4: "1s", 12: "12s", 59.6: "1m0s", 200: "3m20s", 3599: "59m59s", 3600: "1h0m", 18_780: "5h13m", 18_809: "5h13m", 18_811: "5h14m", 359_990: "100h0m", 360_000: "4d4h", 1e7: "115d18h", 1e30: "for ever",
 	} {
 		if got := duration(s); got != want {
 			t.Errorf("%g s: got %q, want %q", s, got, want)
+		}
+	}
+}
+
+// TestReport_WriteTerminalIsTheSameTextInColours compares after taking the
+// colours out; what stands in a report must not bring any of its own.
+func TestReport_WriteTerminalIsTheSameTextInColours(t *testing.T) {
+	t.Parallel()
+	sequence := regexp.MustCompile("\x1b\\[[0-9;]*m")
+	for i, r := range exampleReports() {
+		var plain, colored bytes.Buffer
+		if err := errors.Join(r.WriteText(&plain), r.WriteTerminal(&colored)); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(plain.String(), "\x1b") || strings.ContainsFunc(plain.String(), func(c rune) bool { return c < ' ' && c != '\n' }) {
+			t.Errorf("report %d: the plain text has control characters: %q", i, plain.String())
+		}
+		first, _, _ := strings.Cut(colored.String(), "\n")
+		if !strings.Contains(first, "\x1b["+levelColors[r.Verdict().Level]+"m") {
+			t.Errorf("report %d: got %q, want the verdict in the colour of %s", i, first, r.Verdict().Level)
+		}
+		if got := sequence.ReplaceAllString(colored.String(), ""); got != plain.String() {
+			t.Errorf("report %d: without its colours it is\n%s\nand plain it is\n%s", i, got, plain.String())
 		}
 	}
 }

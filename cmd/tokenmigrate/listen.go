@@ -1,0 +1,39 @@
+package main
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"tokenmigrate/migrate"
+	"tokenmigrate/migrate/monitor"
+)
+
+// listen serves metrics and the live report of the run that watch looks at on
+// addr; an empty one is nowhere. close returns when nothing is served any more.
+//
+// Errors: a *usageError where the address cannot be had.
+func (a *app) listen(cmd *cobra.Command, addr string, cfg *Config, watch *migrate.Watch, log zerolog.Logger) (close func(), err error) {
+	if addr == "" {
+		return func() {}, nil
+	}
+	server, err := monitor.Listen(addr, monitor.New(watch, monitor.Info{
+		Version: programVersion(), Migration: cfg.Migration, Connectors: connectorNames(cfg),
+	}))
+	if err != nil {
+		return nil, &usageError{cmd.CommandPath(), err}
+	}
+	log.Info().Str("addr", server.Addr()).Msg("listening: the live report at /, /metrics, /healthz and /readyz")
+	return server.Close, nil
+}
+
+// connectorNames returns the connectors that the configuration names.
+func connectorNames(cfg *Config) []string {
+	if cfg.Destination.Connector != "" {
+		return []string{cfg.Destination.Connector}
+	}
+	names := slices.Sorted(maps.Values(cfg.Destination.Connectors))
+	return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == skipConnector })
+}

@@ -1,0 +1,52 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestReport_WriteStatus(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC)
+	r := New("acme", "run")
+	r.StartedAt = now.Add(-time.Hour)
+	r.Counts = Counts{Read: 70, Imported: 40, Failed: 10, Pending: 20}
+	r.Reasons["refused"] = 10
+	r.Remaining = Remaining{Rows: 30, Estimated: true}
+	r.Pace = Pace{RequestsPerMinute: 40, Current: 20, Waiting: "throttled until 12:00:30"}
+	r.Calls = Calls{Made: 7, Throttled: 2}
+	r.Progress = []ProgressPoint{{Seconds: 0}, {Seconds: 10, Done: 10}, {Seconds: 20, Done: 20}}
+	for n := range 20 {
+		r.Connectors = append(r.Connectors, Connector{fmt.Sprintf("slack/%02d", n), "production", Counts{Read: int64(n), Imported: int64(n)}})
+		r.Runs = append(r.Runs, RunState{Run: int64(n), Shard: n, State: Ended, StartedAt: r.StartedAt, HeartbeatAt: now, FinishedAt: &now, ExitCode: new(0)})
+	}
+	r.Runs[17] = RunState{Run: 17, Shard: 17, State: Died, StartedAt: r.StartedAt, HeartbeatAt: now.Add(-time.Minute), LastError: "it\x1b[2Jbroke"}
+	r.Runs[18] = RunState{Run: 18, Shard: 18, State: Running, StartedAt: r.StartedAt, HeartbeatAt: now.Add(-3 * time.Second), Done: 1234, Left: 5, Waiting: "pace"}
+	var b strings.Builder
+	if err := r.WriteStatus(&b, StatusOptions{Now: now, Most: 5}); err != nil {
+		t.Fatal(err)
+	}
+	got := b.String()
+	for _, want := range []string{
+		"done        50 of about 100 rows [##########----------] 50%\n",
+		"left        about 50 rows, about 50s\n",
+		"pace        40 calls a minute, now 20; 7 calls made, 2 throttled\n",
+		"waiting for throttled until 12:00:30\n",
+		`last error  it\x1b[2Jbroke` + "\n",
+		"and 15 connectors with fewer rows\n", "slack/19", "not imported: 10 refused\n",
+		"died without a word  2026-10-01 11:00:00  1m0s ago\n", "1,234", "3s ago    pace\n", "and 15 shards more\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	if strings.Contains(got, "slack/03") || strings.Contains(got, "\x1b") || t.Failed() {
+		t.Errorf("got\n%s", got)
+	}
+	b.Reset()
+	if err := r.WriteStatus(&b, StatusOptions{Now: now}); err != nil || !strings.Contains(b.String(), "slack/03") || strings.Contains(b.String(), " shards more") {
+		t.Errorf("without a bound: got %v\n%s", err, b.String())
+	}
+}
