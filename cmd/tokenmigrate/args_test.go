@@ -22,7 +22,7 @@ func TestRun_TellsWordsItDoesNotExpect(t *testing.T) {
 		"run --postgres://u:hunter2@h/d":       `unknown flag: --postgres://u:[redacted]@h/d`,
 		"run --limit postgres://u:hunter2@h/d": `--limit: "postgres://u:[redacted]@h/d" is not a whole number`,
 		"run -c postgres://u:hunter2/@p@h/d":   `postgres://u:[redacted]@h/d: the configuration file does not exist`,
-		"run --report postgres://u:hunter2@h":  `--report postgres://u:[redacted]@h: the ending must be .json or .txt`,
+		"run --report postgres://u:hunter2@h":  `--report postgres://u:[redacted]@h: the ending must be .html, .json or .txt`,
 		"run --report postgres://h/d?password=hunter2&x=y": `--report postgres://h/d?password=[redacted]&x=y: the ending`,
 		"stores postgres://u:hunter2@h/d":                  `store "postgres://u:[redacted]@h/d" is not known`,
 		"stores host=h,password='hunter2'":                 `store "host=h,password=[redacted]" is not known`,
