@@ -118,11 +118,19 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 			return err
 		}
 		after, end = page.Next, page.End
-		p.countValues(page.Rows)
 		rulings, err := p.judgeRows(ctx, page.Rows)
 		if err != nil {
 			return err
 		}
+		// All counts are of the rows up to the limit, as if the source ended there.
+		full := false
+		for i := range rulings {
+			if d.add(&rulings[i], page.ReadAt) && p.o.Limit > 0 && d.pending >= p.o.Limit {
+				full, rulings = true, rulings[:i+1]
+				break
+			}
+		}
+		p.countValues(page.Rows[:len(rulings)])
 		moves := make([]move, len(rulings))
 		for i := range rulings {
 			moves[i] = move{rulings[i].place, standing{}, rulings[i].ended}
@@ -131,10 +139,8 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 		p.ledger.apply(moves, false)
 		p.rows.Add(int64(len(rulings)))
 		p.read.Add(int64(len(rulings)))
-		for i := range rulings {
-			if d.add(&rulings[i], page.ReadAt) && p.o.Limit > 0 && d.pending >= p.o.Limit {
-				return errLimit
-			}
+		if full {
+			return errLimit
 		}
 		if end {
 			p.reachedEnd(0)
@@ -203,12 +209,11 @@ type forecast struct {
 	calls   []int64
 	pending int64
 	expiry  expiries
-	failed  []report.Failure // never nil
-	listed  map[string]int   // of these, by reason
+	listed  *listing
 }
 
 func newForecast(p *pass) *forecast {
-	d := &forecast{p: p, sizes: []int{p.ceiling()}, failed: []report.Failure{}, listed: map[string]int{}}
+	d := &forecast{p: p, sizes: []int{p.ceiling()}, listed: newListing()}
 	for _, n := range projectedSizes {
 		if n != d.sizes[0] {
 			d.sizes = append(d.sizes, n)
@@ -229,7 +234,7 @@ func (d *forecast) add(r *ruling, readAt time.Time) bool {
 			if d.p.o.ShowSubjects {
 				f.Subject = r.subject
 			}
-			d.list(f)
+			d.listed.add(f)
 		}
 		return false
 	}
@@ -242,35 +247,6 @@ func (d *forecast) add(r *ruling, readAt time.Time) bool {
 		}
 	}
 	return true
-}
-
-// fewest is how many failures with one reason are listed at least, if there are
-// so many.
-const fewest = 20
-
-// list keeps a failure, while there is room. A rare reason takes the place of one
-// that is listed often: samples of each are wanted most.
-func (d *forecast) list(f report.Failure) {
-	if len(d.failed) == report.MaxFailures {
-		often := f.Reason
-		for reason, n := range d.listed {
-			if n > d.listed[often] {
-				often = reason
-			}
-		}
-		if d.listed[f.Reason] >= min(fewest, d.listed[often]) {
-			return
-		}
-		for i := len(d.failed) - 1; i >= 0; i-- {
-			if d.failed[i].Reason == often {
-				d.failed = slices.Delete(d.failed, i, i+1)
-				break
-			}
-		}
-		d.listed[often]--
-	}
-	d.failed = append(d.failed, f)
-	d.listed[f.Reason]++
 }
 
 // fill writes projection, expiry, duplicates and failures into the report.
@@ -290,7 +266,7 @@ func (d *forecast) fill(r *report.Report) {
 	if found, ok := d.p.judge.claims.(*seen); ok && !d.p.o.Policy.SendDuplicates {
 		r.Duplicates = report.Duplicates{Method: "hashes", Bytes: found.bytes()}
 	}
-	r.Failures = d.failed
+	r.Failures = d.listed.failures
 }
 
 // seconds is how long calls take at a pace: the first is made at once.

@@ -53,7 +53,7 @@ func (m *Migrator) Explain(ctx context.Context, key string, away error) (*report
 	if e.Recorded == nil && len(e.Standing) == 0 {
 		switch e.Source.State {
 		case report.Gone:
-			return nil, fmt.Errorf("%w: neither the source nor the checkpoint of migration %s has it; keys are the text of the query's key column, for composite keys both parts joined by / with %% and / in them as %%25 and %%2F", ErrUnknownKey, m.o.Migration)
+			return nil, fmt.Errorf("%w: neither the source nor the checkpoint of migration %s has it; the command failures and JSON reports have exact keys: they are the text of the query's key column, for composite keys both parts joined by / with %% and / in them as %%25 and %%2F", ErrUnknownKey, m.o.Migration)
 		case report.Away:
 			return nil, fmt.Errorf("%w: the checkpoint does not know this key, and the source cannot be read: %s", ErrUnavailable, e.Source.Error)
 		}
@@ -151,6 +151,11 @@ func (x *explainer) row(ctx context.Context) error {
 		}
 	}
 	x.next(&rulings[0])
+	if rulings[0].item != nil && !x.fresh {
+		if err := x.refused(ctx, s.Connector); err != nil {
+			return err
+		}
+	}
 	if !x.fresh {
 		if _, err := checkTarget(ctx, &x.m.o, x.m.store, x.migration); err != nil {
 			x.e.Notes = append(x.e.Notes, "the next run is refused as things are: "+err.Error())
@@ -165,6 +170,22 @@ func sameHash(was, is checkpoint.Hash) *bool {
 		return nil
 	}
 	return new(was == is)
+}
+
+// refused notes that the connector of a row to be sent refused in the newest run.
+func (x *explainer) refused(ctx context.Context, connector string) error {
+	runs, err := x.m.store.Runs(ctx, x.migration.ID)
+	if err != nil || len(runs) == 0 {
+		return err
+	}
+	r, err := StatusReport(x.migration, runs)
+	if err != nil {
+		return err
+	}
+	for _, words := range Refusals(r, connector) {
+		x.e.Notes = append(x.e.Notes, "the last run could not send to it, and unless that was mended the next cannot either: "+words)
+	}
+	return nil
 }
 
 // next puts a ruling in words.

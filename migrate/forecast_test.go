@@ -219,13 +219,13 @@ func TestForecast_ListsFailuresOfEachReason(t *testing.T) {
 	end("rare", 3)
 	end("other", 50)
 	got := map[string]int{}
-	for _, f := range d.failed {
+	for _, f := range d.listed.failures {
 		got[f.Reason]++
 	}
-	if len(d.failed) != report.MaxFailures || got["frequent"] != report.MaxFailures-23 || got["rare"] != 3 || got["other"] != fewest {
+	if len(d.listed.failures) != report.MaxFailures || got["frequent"] != report.MaxFailures-23 || got["rare"] != 3 || got["other"] != fewest {
 		t.Errorf("got %v, want %d in all, 3 rare and %d others among them", got, report.MaxFailures, fewest)
 	}
-	if !slices.IsSortedFunc(d.failed[:report.MaxFailures-23], func(a, b report.Failure) int { return strings.Compare(a.Key, b.Key) }) {
+	if !slices.IsSortedFunc(d.listed.failures[:report.MaxFailures-23], func(a, b report.Failure) int { return strings.Compare(a.Key, b.Key) }) {
 		t.Error("the failures are not in the order in which they were found")
 	}
 }
@@ -241,8 +241,8 @@ func TestForecast_ListsFailuresUpToTheLimit(t *testing.T) {
 		}
 	}
 	want := report.Failure{Key: "0", Connector: slack, Reason: "duplicate", Detail: "why"}
-	if len(d.failed) != report.MaxFailures || d.failed[0] != want {
-		t.Errorf("got %d failures, the first %+v; want %d, the first %+v", len(d.failed), d.failed[0], report.MaxFailures, want)
+	if len(d.listed.failures) != report.MaxFailures || d.listed.failures[0] != want {
+		t.Errorf("got %d failures, the first %+v; want %d, the first %+v", len(d.listed.failures), d.listed.failures[0], report.MaxFailures, want)
 	}
 }
 

@@ -24,6 +24,18 @@ func (p *pass) remaining() report.Remaining {
 	return report.Remaining{Rows: max(total-p.rows.Load(), 0), Estimated: estimated}
 }
 
+// again returns the walk that is under way, or was the last, if it is not the first.
+func (p *pass) again() *report.Walk {
+	n := p.walkNo.Load()
+	if n <= 1 {
+		return nil
+	}
+	return &report.Walk{Number: n, Open: p.ahead()}
+}
+
+// ahead is how many rows of the walk are read and will be sent, and are not yet.
+func (p *pass) ahead() int64 { return max(p.ledger.waiting()-p.letGo.Load(), 0) }
+
 // rowsInAll returns how many rows the source has: the planner's estimate at
 // first, at least what was read already, and what was counted once a walk has
 // read its last page.
@@ -72,10 +84,15 @@ func (p *pass) logProgress() {
 		return
 	}
 	rpm, _ := p.pace.state()
-	p.log.Info().Int64("done", c.Read-c.Pending).Int64("total", total).Bool("estimated", estimated).
-		Int64("imported", c.Imported).Int64("pending", c.Pending).
+	left := total - c.Read + c.Pending
+	event := p.log.Info().Int64("done", c.Read-c.Pending).Int64("total", total).Bool("estimated", estimated)
+	if again := p.again(); again != nil {
+		left += again.Open
+		event = event.Int64("changed_tokens_left", again.Open)
+	}
+	event.Int64("imported", c.Imported).Int64("pending", c.Pending).
 		Int64("calls", calls.Made).Float64("requests_per_minute", rpm).
-		Str("left", p.left(total-c.Read+c.Pending, calls, rpm)).Str("waiting", p.waitingFor()).
+		Str("left", p.left(left, calls, rpm)).Str("waiting", p.waitingFor()).
 		Int32("walk", p.walkNo.Load()).Msg("progress")
 }
 
@@ -128,7 +145,7 @@ func (p *pass) account(r *report.Report, limited bool) {
 		r.Progress = p.samples.points()
 	}
 	r.Warnings = append(r.Warnings, p.refusals(&tally)...)
-	r.Remaining = p.remaining()
+	r.Remaining, r.Walk = p.remaining(), p.again()
 	if p.ledger.walked() {
 		r.Remaining = report.Remaining{}
 	}
@@ -147,10 +164,19 @@ func (p *pass) refusals(tally *report.Tally) []string {
 	}
 	var list []string
 	for _, connector := range slices.Sorted(maps.Keys(p.stopped)) {
-		list = append(list, fmt.Sprintf("connector %s refuses, no more calls were made to it and %d of its tokens stay pending: %s",
-			connector, pending[connector], strings.TrimSuffix(p.stopped[connector], ".")))
+		list = append(list, fmt.Sprintf("%sno more calls were made to it and %d of its tokens stay pending: %s",
+			refuses(connector), pending[connector], strings.TrimSuffix(p.stopped[connector], ".")))
 	}
 	return list
+}
+
+// refuses is how a warning that a connector refuses begins.
+func refuses(connector string) string { return "connector " + connector + " refuses, " }
+
+// Refusals returns the warnings of a report that tell that a connector refused in
+// its run, and why.
+func Refusals(r *report.Report, connector string) []string {
+	return slices.DeleteFunc(slices.Clone(r.Warnings), func(w string) bool { return !strings.HasPrefix(w, refuses(connector)) })
 }
 
 // finish gives a report its end.
@@ -191,7 +217,7 @@ func (p *pass) close(r *report.Report, err error) {
 		}
 	}
 	kept := p.kept()
-	kept.Remaining, kept.StoppedBy, kept.Warnings, kept.Progress = r.Remaining, r.StoppedBy, r.Warnings, r.Progress
+	kept.Remaining, kept.Walk, kept.StoppedBy, kept.Warnings, kept.Progress = r.Remaining, r.Walk, r.StoppedBy, r.Warnings, r.Progress
 	counts, cerr := json.Marshal(kept)
 	fail("the counts could not be written", cerr)
 	gone := false
@@ -212,8 +238,8 @@ func (p *pass) close(r *report.Report, err error) {
 		for outcome, n := range totals {
 			r.Totals[string(outcome)] = n
 		}
-		r.Failures, err = Failures(ctx, p.store, p.migration.ID)
-		fail("the failures could not be read; the report lists none", err)
+		r.Failures, err = Failures(ctx, p.store, p.migration.ID, r.Reasons)
+		fail("the failures could not all be read; the report may list too few", err)
 		if p.o.ShowSubjects {
 			fail("the failures' rows could not be read again; the report shows no subject ids", p.showSubjects(ctx, r.Failures))
 		}

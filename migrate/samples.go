@@ -37,10 +37,12 @@ func (p *pass) sampling(ctx context.Context) {
 
 // sample notes how far the run is.
 func (p *pass) sample() {
-	tally, calls := p.ledger.current()
-	c := tally.Counts()
+	// The lock comes before the look: who looked first is noted first, so that no
+	// point goes back behind another.
 	p.samples.mu.Lock()
 	defer p.samples.mu.Unlock()
+	tally, calls := p.ledger.current()
+	c := tally.Counts()
 	p.samples.line.Add(report.ProgressPoint{
 		Seconds: p.now().Sub(p.samples.started).Seconds(), Done: c.Read - c.Pending, Imported: c.Imported,
 		Calls: calls.Made, Throttled: calls.Throttled,
@@ -52,7 +54,7 @@ func (p *pass) sample() {
 func (p *pass) kept() report.RunCounts {
 	p.sample()
 	c := p.ledger.counts()
-	c.Remaining, c.Progress, c.Pace, c.Store = p.remaining(), p.samples.points(), p.paceNow(), p.readAs()
+	c.Remaining, c.Walk, c.Progress, c.Pace, c.Store = p.remaining(), p.again(), p.samples.points(), p.paceNow(), p.readAs()
 	return c
 }
 

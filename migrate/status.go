@@ -28,7 +28,7 @@ func FullReport(ctx context.Context, store *checkpoint.Store, m checkpoint.Migra
 	for outcome, n := range totals {
 		r.Totals[string(outcome)] = n
 	}
-	r.Failures, err = Failures(ctx, store, m.ID)
+	r.Failures, err = Failures(ctx, store, m.ID, r.Reasons)
 	return r, err
 }
 
@@ -60,6 +60,12 @@ func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report
 		r.Calls.Add(c.Calls)
 		r.Remaining.Rows += c.Remaining.Rows
 		r.Remaining.Estimated = r.Remaining.Estimated || c.Remaining.Estimated
+		if w := c.Walk; w != nil {
+			if r.Walk == nil {
+				r.Walk = new(report.Walk)
+			}
+			r.Walk.Number, r.Walk.Open = max(r.Walk.Number, w.Number), r.Walk.Open+w.Open
+		}
 		if r.StartedAt.IsZero() || run.StartedAt.Before(r.StartedAt) {
 			r.StartedAt = run.StartedAt.UTC()
 		}
@@ -119,6 +125,9 @@ func stateOf(run *checkpoint.Run, c *report.RunCounts) report.RunState {
 		Run: run.ID, Shard: run.Shard, Version: run.Version, State: report.Died,
 		StartedAt: run.StartedAt.UTC(), HeartbeatAt: run.HeartbeatAt.UTC(), ExitCode: run.ExitCode, LastError: run.LastError,
 		Done: c.Read - c.Pending, Left: c.Pending + c.Remaining.Rows,
+	}
+	if c.Walk != nil {
+		s.Left += c.Walk.Open
 	}
 	switch {
 	case !run.FinishedAt.IsZero():

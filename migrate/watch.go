@@ -143,7 +143,7 @@ func (w *Watch) Now() Now {
 	}
 	rows, estimated := p.rowsInAll()
 	n.Total, n.Estimated = max(rows, n.Report.Counts.Read), estimated
-	n.Ahead = max(p.ledger.waiting()-p.letGo.Load(), 0)
+	n.Ahead = p.ahead()
 	n.OldestSent = p.sending.oldest(p.now())
 	w.ready(&n, p)
 	return n

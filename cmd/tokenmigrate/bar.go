@@ -131,6 +131,9 @@ func (b *barWords) look(n *migrate.Now, now time.Time) (done, total int64) {
 	if left >= 0.5 {
 		b.right += time.Duration(left*float64(time.Second)).Round(time.Second).String() + " left "
 	}
+	if w := n.Report.Walk; w != nil && !n.Over {
+		b.right += fmt.Sprintf("checking again (walk %d): %s changed tokens left ", w.Number, grouped(w.Open))
+	}
 	switch pace.Waiting {
 	case "", "pace":
 	default:

@@ -169,6 +169,8 @@ func TestListen_ShowsARunWhileItGoesOn(t *testing.T) {
 		{"rows of the source", m.sum("tokenmigrate_source_rows"), rows, rows},
 		{"estimated", m.sum("tokenmigrate_source_rows_estimated"), 0, 0},
 		{"rows ahead", m.sum("tokenmigrate_reader_ahead_rows"), 1, rows},
+		{"walk", m.sum("tokenmigrate_walk"), 1, 1},
+		{"open in a later walk", m.sum("tokenmigrate_walk_open_tokens"), 0, 0},
 		{"age of rows", m.sum("tokenmigrate_reader_oldest_row_age_seconds"), 0.001, 30},
 		{"lease held", m.sum("tokenmigrate_lease_held"), 1, 1},
 		{"lease left", m.sum("tokenmigrate_lease_remaining_seconds"), 15, 30},

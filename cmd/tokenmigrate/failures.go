@@ -9,12 +9,14 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"tokenmigrate/checkpoint"
+	"tokenmigrate/migrate"
 	"tokenmigrate/migrate/report"
 )
 
@@ -27,6 +29,9 @@ func (a *app) failuresCommand() *cobra.Command {
 with a header line or as JSON lines, in the order of their keys. It reads page by
 page, so that ten million of them take no memory to speak of, also while a run is
 under way.
+
+Rows that are pending were not sent yet: they are no failures, and stderr tells how
+many the newest run left, and which connectors refused.
 
 Values stand in the CSV as they are. A key may begin with =, +, - or @, which
 spreadsheets take for a formula: import such a file with all columns as text.`,
@@ -57,10 +62,14 @@ spreadsheets take for a formula: import such a file with all columns as text.`,
 			}
 			found := false
 			err := a.withCheckpoint(cmd, needCheckpoint, func(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration) error {
-				return store.Failures(ctx, m.ID, checkpoint.Filter{Reason: reason, Connector: connector}, func(f checkpoint.Failure) error {
+				err := store.Failures(ctx, m.ID, checkpoint.Filter{Reason: reason, Connector: connector}, func(f checkpoint.Failure) error {
 					found = true
 					return write(f)
 				})
+				if err == nil && reason == "" {
+					err = a.tellPending(ctx, store, m, connector)
+				}
+				return err
 			})
 			if err == nil && !found && reason != "" && !slices.Contains(report.Reasons(), reason) {
 				// A store may have reasons of its own, so that it is no error.
@@ -73,6 +82,41 @@ spreadsheets take for a formula: import such a file with all columns as text.`,
 	cmd.Flags().StringVar(&reason, "reason", "", "only this reason code")
 	cmd.Flags().StringVar(&connector, "connector", "", "only this connector")
 	return cmd
+}
+
+// tellPending says on stderr how many rows the newest run left pending, which have
+// no outcome that could be listed, and why: of one connector, or with "" of all.
+func (a *app) tellPending(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration, connector string) error {
+	r, err := statusReport(ctx, store, m)
+	if errors.Is(err, checkpoint.ErrNoRun) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	pending, whose := int64(0), ""
+	var why []string
+	seen := map[string]bool{}
+	for _, c := range r.Connectors {
+		if connector != "" && c.Connector != connector {
+			continue
+		}
+		if pending += c.Pending; c.Pending > 0 && !seen[c.Connector] {
+			seen[c.Connector] = true
+			why = append(why, migrate.Refusals(r, c.Connector)...)
+		}
+	}
+	if pending == 0 {
+		return nil
+	}
+	if connector != "" {
+		whose = " of connector " + strconv.Quote(connector)
+	}
+	fmt.Fprintf(a.stderr, "tokenmigrate: %s rows%s are pending: they were not sent yet, and are not among the failures\n", grouped(pending), whose)
+	for _, words := range why {
+		fmt.Fprintln(a.stderr, "tokenmigrate:", words)
+	}
+	return nil
 }
 
 var reasonCode = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)

@@ -42,11 +42,14 @@ where the run or dry run was asked for them, too.`,
 				return &usageError{cmd.CommandPath(), err}
 			}
 			switch {
-			case from != "" && a.configPath != "":
+			case from != "" && typed(cmd, "config") && !typed(cmd, "from"):
+				from = "" // the environment is for what the command line leaves open
+			case from != "" && typed(cmd, "config"):
 				return &usageError{cmd.CommandPath(), errors.New("give -c or --from, not both")}
-			case from == "" && subjects:
+			case from == "" && subjects && typed(cmd, "show-subjects"):
 				return &usageError{cmd.CommandPath(), errors.New("--show-subjects: the checkpoint has no subject ids; use it with run or dry-run, or explain KEY --show-subjects for one row")}
-			case from != "":
+			}
+			if from != "" {
 				r, err := readReport(from, cmd.InOrStdin())
 				if err != nil {
 					return err
@@ -73,6 +76,13 @@ where the run or dry run was asked for them, too.`,
 	cmd.Flags().StringVar(&from, "from", "", "make it from this JSON report, or log that has one; - is stdin")
 	cmd.Flags().BoolVar(&subjects, "show-subjects", false, "with --from: keep the subject ids that the JSON has")
 	return cmd
+}
+
+// typed reports whether a flag stands on the command line; its value may also be
+// from the environment.
+func typed(cmd *cobra.Command, name string) bool {
+	f := cmd.Flags().Lookup(name)
+	return f.Changed && f.Annotations[givenBy] == nil
 }
 
 // readReport reads a report's JSON; what is wrong with it is an error of usage.

@@ -78,11 +78,13 @@ func newState(w *migrate.Watch, info Info) *state {
 	}{
 		{"run_info", "1, with what is run.", []string{"migration", "mode", "shard"}},
 		{"run_started_timestamp_seconds", "When the run began.", nil},
-		{"tokens", "Rows of the run's walk by how they stand; the sum is the rows read. They move from pending to how they end, and a second walk counts anew.", []string{"outcome", "reason"}},
+		{"tokens", "Rows of the run's walk by how they stand; the sum is the rows read. They move from pending to how they end. A later walk counts when it is completed.", []string{"outcome", "reason"}},
 		{"connector_tokens", "The same by connector; connectors that the configuration does not name are together.", []string{"connector", "outcome"}},
 		{"source_rows", "Rows of the source: the planner's estimate until a walk came to the end.", nil},
 		{"source_rows_estimated", "1 while tokenmigrate_source_rows is an estimate.", nil},
 		{"remaining_rows", "Rows that the walk has not reached.", nil},
+		{"walk", "Number of the walk over the source; from the second on it looks for changed tokens.", nil},
+		{"walk_open_tokens", "Changed tokens that a later walk has found and not sent yet; 0 in the first.", nil},
 		{"throttled_calls_total", "Import calls that the endpoint put off.", nil},
 		{"retried_calls_total", "Import calls that were repeated since their answer was lost.", nil},
 		{"split_calls_total", "Chunks that were halved.", nil},
@@ -141,6 +143,12 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	if r.Mode == "dry-run" {
 		return
 	}
+	walk := report.Walk{Number: 1}
+	if r.Walk != nil {
+		walk = *r.Walk
+	}
+	gauge("walk", float64(walk.Number))
+	gauge("walk_open_tokens", float64(walk.Open))
 	counter("throttled_calls_total", float64(r.Calls.Throttled))
 	counter("retried_calls_total", float64(r.Calls.Retried))
 	counter("split_calls_total", float64(r.Calls.Split))

@@ -93,7 +93,7 @@ func (r *Report) expiryPart() *chartPart {
 	}
 	var desc []string
 	for _, e := range r.spans() {
-		label := sentence(spanTitle(cut(e.UpTo, maxName)))
+		label := sentence(spanTitle(outside(e.UpTo, maxName)))
 		if e.UpTo == "run" {
 			label += " (" + duration(r.Projection.Seconds) + ")"
 		}
@@ -201,7 +201,7 @@ func (r *Report) countsPart() countsPart {
 	}
 	shown, others := r.largest(maxPlaces)
 	for _, p := range shown {
-		row(cut(cmp.Or(p.Connector, "(none)"), maxName), cut(cmp.Or(p.Environment, "-"), maxName), p.Counts)
+		row(outside(cmp.Or(p.Connector, "(none)"), maxName), outside(cmp.Or(p.Environment, "-"), maxName), p.Counts)
 	}
 	if n := len(r.Connectors) - len(shown); n > 0 {
 		row(fmt.Sprintf("%s others", number(int64(n))), "-", others)

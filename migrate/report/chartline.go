@@ -61,13 +61,18 @@ func (r *Report) progressPart() *progressPart {
 		"%s tokens were sent again, as their first answer never came or did not name them.")
 	if len(p.Sent) == 0 && c.Made > 0 {
 		p.Sent = []string{"Nothing: no call was throttled or repeated, and no token was sent twice."}
+		// A row that changed is sent again without any of these; then the calls
+		// carried more tokens than have an answer.
+		if c.Tokens > r.Counts.Imported+r.Counts.Failed+r.Counts.Unknown {
+			p.Sent = []string{"No call was throttled or repeated."}
+		}
 	}
 	if waits := r.waits(); len(waits) > 0 {
 		p.Waits = &chart{ID: "waits", Title: "Time waited, by cause",
 			Data: data{ID: "waits-data", Caption: "Time waited, by cause, of all senders together", Header: []string{"Waited", "Time"}}}
 		var desc []string
 		for _, w := range waits[:min(len(waits), 20)] {
-			label, took := sentence(cut(w.Cause, maxName)), duration(w.Seconds)
+			label, took := sentence(outside(w.Cause, maxName)), duration(w.Seconds)
 			p.Waits.Groups = append(p.Waits.Groups, barGroup{Label: label, Bars: []bar{{Class: "unchanged", Value: took, Title: took, amount: w.Seconds}}})
 			p.Waits.Data.Rows = append(p.Waits.Data.Rows, []string{label, took})
 			desc = append(desc, label+" "+took)

@@ -104,7 +104,7 @@ func liveRun() *Report {
 // randomReport is anything that a report may be, with texts that try to break
 // out of the page.
 func randomReport(rnd *rand.Rand) *Report {
-	hostile := []string{"", "plain", `"><script>alert(1)</script>`, "</style><b>", "a\x00b\x1b[31m", "ключ", "{{.}}", "]]>", "javascript:alert(1)", string(make([]byte, 300)), "\xff\xfe"}
+	hostile := []string{"", "plain", `"><script>alert(1)</script>`, "</style><b>", "a\x00b\x1b[31m", "ключ", "{{.}}", "]]>", "javascript:alert(1)", string(make([]byte, 300)), "\xff\xfe", "a\u202eb\u2066"}
 	word := func() string { return hostile[rnd.IntN(len(hostile))] }
 	n := func() int64 {
 		return []int64{0, 1, rnd.Int64N(1000), rnd.Int64N(1 << 40)}[rnd.IntN(4)]

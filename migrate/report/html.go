@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -103,7 +104,7 @@ func (r *Report) page(o HTMLOptions) *page {
 	v := r.Verdict()
 	p := &page{
 		CSS: template.CSS(pageCSS), Policy: contentPolicy(), //nolint:gosec // our own file
-		Kind: r.title(), Migration: cut(r.Migration, maxText), When: r.when(), Level: v.Level,
+		Kind: r.title(), Migration: outside(r.Migration, maxText), When: r.when(), Level: v.Level,
 		Dry: r.Mode == "dry-run", Warnings: cutAll(r.warnings()), Tiles: r.tiles(), Counts: r.countsPart(),
 		Runs: r.runsPart(), Store: r.storeWords(), Foot: r.foot(),
 	}
@@ -113,10 +114,12 @@ func (r *Report) page(o HTMLOptions) *page {
 			p.AsOf = o.AsOf.UTC().Format("15:04:05") + " UTC"
 		}
 	}
-	p.Head, p.Tail = headOf(cut(v.Sentence, maxText))
+	p.Head, p.Tail = headOf(outside(v.Sentence, maxText))
 	missing, left := r.reasonCounts()
 	p.Missing, p.LeftOut = r.cards(missing), r.cards(left)
-	p.MissingWords = r.missingWords()
+	if bad, _ := r.standsInTheWay(); bad > 0 || len(missing) > 0 || !p.Dry && r.Counts.Pending > 0 {
+		p.MissingWords = r.missingWords()
+	}
 	if p.Dry {
 		p.Duplicates = r.duplicateWords()
 		if r.Counts.Pending > 0 {
@@ -151,10 +154,14 @@ func cut(s string, n int) string {
 	return strings.ToValidUTF8(s[:n], "") + "…"
 }
 
+// outside is a text from outside as the page shows it: signs that are not seen, or
+// that turn the text around them, are spelled out, and it is cut to n bytes.
+func outside(s string, n int) string { return cut(printable(s), n) }
+
 func cutAll(list []string) []string {
 	var out []string
 	for _, s := range list[:min(len(list), maxNotes)] {
-		out = append(out, cut(s, maxText))
+		out = append(out, outside(s, maxText))
 	}
 	if n := len(list) - len(out); n > 0 {
 		out = append(out, fmt.Sprintf("there are %s more", number(int64(n))))
@@ -260,9 +267,9 @@ type reasonCard struct {
 func (r *Report) cards(list []reasonCount) []reasonCard {
 	var out []reasonCard
 	for _, c := range list[:min(len(list), maxCards)] {
-		card := reasonCard{c.Outcome, cut(c.Code, maxName), count(c.Rows, "row"), sentence(c.What), c.Remedy, r.failuresCommand(c.Code), nil}
+		card := reasonCard{c.Outcome, outside(c.Code, maxName), count(c.Rows, "row"), sentence(c.What), c.Remedy, r.failuresCommand(c.Code), nil}
 		for _, key := range c.Samples {
-			card.Samples = append(card.Samples, cut(key, maxName))
+			card.Samples = append(card.Samples, outside(key, maxName))
 		}
 		out = append(out, card)
 	}
@@ -287,13 +294,41 @@ func (r *Report) missingWords() string {
 	if r.Mode != "dry-run" {
 		text = fmt.Sprintf("%s of %s.", are(bad, "row")+" not imported, out", count(c.Read, "row"))
 		if c.Pending > 0 {
-			text += " A further " + number(c.Pending) + " are pending: they were not sent in this run, and the next one sends them."
+			text += " " + r.pendingSentence("A further ")
+			if bad == 0 {
+				text = r.pendingSentence("")
+			}
 		}
 	}
 	if r.ExitCode != nil && *r.ExitCode == 3 {
 		text += " That is more than policy.max_failed allows."
 	}
 	return text
+}
+
+// pendingSentence says, after a beginning, what becomes of the pending rows.
+func (r *Report) pendingSentence(begin string) string {
+	text := begin + are(r.Counts.Pending, "row") + " pending: "
+	if r.FinishedAt == nil && r.StoppedBy == "" {
+		return text + "not sent yet."
+	}
+	text += "not sent in this run. "
+	names := r.refusing()
+	var held int64
+	for _, c := range r.Connectors {
+		if slices.Contains(names, c.Connector) {
+			held += c.Pending
+		}
+	}
+	switch {
+	case len(names) > 0 && held < r.Counts.Pending:
+		return text + fmt.Sprintf("%s of them wait until %s no longer refuses calls; the next run sends the others.", number(held), r.refusingWords())
+	case len(names) > 0:
+		return text + fmt.Sprintf("The next one sends them once %s no longer refuses calls.", r.refusingWords())
+	case r.ExitCode != nil && *r.ExitCode == 4:
+		return text + "The next one sends them once the endpoint no longer refuses calls."
+	}
+	return text + "The next one sends them."
 }
 
 type failuresPart struct {
@@ -308,8 +343,8 @@ func (r *Report) failuresPart(room int) *failuresPart {
 	const markup = 180 // bytes of one row's, at most; and of what lies around all rows
 	room -= 4 * markup
 	for _, f := range r.Failures[:min(len(r.Failures), MaxFailures)] {
-		f.Key, f.Connector, f.Reason = cut(f.Key, maxCell), cut(cmp.Or(f.Connector, "(none)"), maxCell), cut(f.Reason, maxCell)
-		f.Detail, f.Subject = cut(f.Detail, maxCell), cut(f.Subject, maxCell)
+		f.Key, f.Connector, f.Reason = outside(f.Key, maxCell), outside(cmp.Or(f.Connector, "(none)"), maxCell), outside(f.Reason, maxCell)
+		f.Detail, f.Subject = outside(f.Detail, maxCell), outside(f.Subject, maxCell)
 		room -= markup + len(template.HTMLEscapeString(f.Key+f.Connector+f.Reason+f.Detail+f.Subject))
 		if room < 0 {
 			break
@@ -340,14 +375,14 @@ func (r *Report) duplicateWords() []string {
 	if n > 0 {
 		words[0] = fmt.Sprintf("%s for a subject that an earlier row is for as well. The earlier one is sent; these are not, and stand above as duplicate.", are(n, "row"))
 	}
-	return append(words, fmt.Sprintf("They were looked for among all rows that would be sent, by %s of 8 bytes each, which took %s of memory.", r.Duplicates.Method, size(r.Duplicates.Bytes)))
+	return append(words, fmt.Sprintf("They were looked for among all rows that would be sent, by %s of 8 bytes each, which took %s of memory.", outside(r.Duplicates.Method, maxName), size(r.Duplicates.Bytes)))
 }
 
 func (r *Report) storeWords() []string {
 	s := r.Store
 	name := "The source was read with a query of your own."
 	if s.Name != "" {
-		name = "The source was read as " + cut(s.Name, maxName) + "."
+		name = "The source was read as " + outside(s.Name, maxName) + "."
 	}
 	values := "No value in it was encrypted by an application."
 	switch {
@@ -383,13 +418,13 @@ func (r *Report) runsPart() *runsPart {
 	for _, run := range r.Runs[:min(len(r.Runs), maxRuns)] {
 		row := runRow{
 			Shard: strconv.Itoa(run.Shard), Run: strconv.FormatInt(run.Run, 10), State: run.State, Done: number(run.Done), Left: number(run.Left),
-			Started: run.StartedAt.UTC().Format(short), Heard: run.HeartbeatAt.UTC().Format(short), Words: cut(run.LastError, 2*maxName), Version: cut(run.Version, maxName/2),
+			Started: run.StartedAt.UTC().Format(short), Heard: run.HeartbeatAt.UTC().Format(short), Words: outside(run.LastError, 2*maxName), Version: outside(run.Version, maxName/2),
 		}
 		if run.ExitCode != nil {
 			row.State += ", exit code " + strconv.Itoa(*run.ExitCode)
 		}
 		if run.State == Running && run.Waiting != "" {
-			row.Words = cut(run.Waiting, 2*maxName)
+			row.Words = outside(run.Waiting, 2*maxName)
 		}
 		p.Rows = append(p.Rows, row)
 	}
@@ -417,7 +452,7 @@ func (r *Report) foot() string {
 		text += "."
 	}
 	if len(r.Totals) > 0 {
-		text += " In the checkpoint, over all runs: " + r.totals() + "."
+		text += " In the checkpoint, over all runs: " + outside(r.totals(), maxText) + "."
 	}
 	if !r.StartedAt.IsZero() {
 		text += " Started " + clock(r.StartedAt)

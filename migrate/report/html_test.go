@@ -35,8 +35,59 @@ func TestWriteHTML_IsSelfContained(t *testing.T) {
 				t.Errorf("report %d: the page holds %q", i, found)
 			}
 		}
+		if strings.ContainsAny(page, "\u202e\u2066\x1b\x00") {
+			t.Errorf("report %d: the page holds signs that are not seen", i)
+		}
 		if strings.Contains(page, "ZgotmplZ") || strings.Contains(page, "<no value>") || strings.Contains(page, "%!") || strings.Contains(page, "NaN") {
 			t.Errorf("report %d: the page has a hole", i)
+		}
+	}
+}
+
+// TestWriteHTML_SpellsOutWhatTurnsTheText has it in a key, a sample and a connector.
+func TestWriteHTML_SpellsOutWhatTurnsTheText(t *testing.T) {
+	t.Parallel()
+	r := example()
+	r.Failures[0].Key, r.Connectors[0].Connector = "a\u202eb", "c\u2066d"
+	page := htmlOf(t, r, HTMLOptions{})
+	if strings.ContainsAny(page, "\u202e\u2066") || strings.Count(page, `a\u202eb`) != 2 || !strings.Contains(page, `c\u2066d`) {
+		t.Errorf("got a page with these %t, and the key spelled out %d times, want 2, the connector %t", strings.ContainsAny(page, "\u202e\u2066"), strings.Count(page, `a\u202eb`), strings.Contains(page, `c\u2066d`))
+	}
+	if !strings.Contains(page, "code,.key{unicode-bidi:isolate}") {
+		t.Error("a key in a script from right to left moves what stands beside it")
+	}
+}
+
+// TestWriteHTML_SaysWhatBecomesOfPending is of runs that end with rows pending.
+func TestWriteHTML_SaysWhatBecomesOfPending(t *testing.T) {
+	t.Parallel()
+	at, four := new(time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC)), new(4)
+	two := []Connector{{"a", "production", Counts{Read: 5, Pending: 5}}, {"b", "production", Counts{Read: 7, Imported: 3, Pending: 4}}}
+	for name, c := range map[string]struct {
+		r    Report
+		want string
+	}{
+		"under way":            {Report{}, "<p>9 rows are pending: not sent yet.</p>"},
+		"failures":             {Report{FinishedAt: at, Counts: Counts{Failed: 1}}, "1 row is not imported, out of 12 rows. A further 9 rows are pending: not sent in this run. The next one sends them."},
+		"a limit":              {Report{FinishedAt: at, StoppedBy: "limit"}, "<p>9 rows are pending: not sent in this run. The next one sends them."},
+		"one refuses":          {Report{FinishedAt: at, Warnings: []string{refusal("a")}}, "not sent in this run. 5 of them wait until connector a no longer refuses calls; the next run sends the others."},
+		"all refuse":           {Report{FinishedAt: at, Warnings: []string{refusal("a"), refusal("b")}}, "not sent in this run. The next one sends them once connector a (and one other) no longer refuses calls."},
+		"the endpoint refuses": {Report{FinishedAt: at, ExitCode: four, StoppedBy: "error"}, "not sent in this run. The next one sends them once the endpoint no longer refuses calls."},
+	} {
+		c.r.Mode, c.r.Connectors = "run", two
+		c.r.Counts.Read, c.r.Counts.Imported, c.r.Counts.Pending = 12, 3-c.r.Counts.Failed, 9
+		if page := html.UnescapeString(htmlOf(t, &c.r, HTMLOptions{})); !strings.Contains(page, c.want) {
+			t.Errorf("%s: the page does not say %q but %q", name, c.want, c.r.missingWords())
+		}
+	}
+}
+
+func TestWriteHTML_SaysNothingWasSentTwiceOnlyWhereItIsKnown(t *testing.T) {
+	t.Parallel()
+	for tokens, want := range map[int64]string{8: "and no token was sent twice.", 9: "No call was throttled or repeated."} {
+		r := Report{Mode: "run", Counts: Counts{Read: 9, Imported: 5, Failed: 2, Unknown: 1, Skipped: 1}, Calls: Calls{Made: 2, Tokens: tokens}}
+		if got := r.progressPart().Sent; len(got) != 1 || !strings.HasSuffix(got[0], want) {
+			t.Errorf("%d tokens in calls and 8 answers: got %q, want %q", tokens, got, want)
 		}
 	}
 }

@@ -21,7 +21,9 @@ const maxRead = 64 << 20
 
 // Read reads a report back from what WriteJSON wrote. Other lines may stand
 // before and after it, as in the log of a container, where the log lines of the
-// command are; of several reports the last is read.
+// command are; of several reports the last is read. Before all lines words may
+// stand that the log puts there, as a time or a container's name, as many before
+// each line, and spaces after them.
 //
 // Errors: one sentence each, for a text without a report, for one that is cut
 // off or damaged, and for one of another version.
@@ -34,6 +36,11 @@ func Read(r io.Reader) (*Report, error) {
 		return nil, fmt.Errorf("read the report: the text is longer than %s; give the report alone", size(maxRead))
 	}
 	object, err := lastReport(text)
+	if object == nil {
+		if rest := unprefixed(text); rest != nil {
+			object, err = lastReport(rest)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +69,7 @@ func Read(r io.Reader) (*Report, error) {
 // lastReport finds the last JSON object in a text that looks like a report. It
 // begins a line, as everything does that the program prints.
 func lastReport(text []byte) (found []byte, err error) {
-	err = errors.New("read the report: there is none in this text; give what --report FILE.json or --report - wrote")
+	err = errors.New("read the report: there is none in this text; give what --report FILE.json or --report - wrote, without what else a log puts into its lines")
 	for at := 0; at < len(text); {
 		line := text[at:]
 		end := bytes.IndexByte(line, '\n')
@@ -86,6 +93,46 @@ func lastReport(text []byte) (found []byte, err error) {
 		at = next
 	}
 	return found, err
+}
+
+// unprefixed returns a log from its first line on that begins a report after some
+// words, and all lines without as many; nil: there is no such line. Words are
+// counted, not bytes, as those of a time may differ in length.
+func unprefixed(text []byte) []byte {
+	var out []byte
+	words := 0
+	lines := bytes.Split(text, []byte("\n"))
+	for i, line := range lines {
+		if words == 0 {
+			before, after, found := bytes.Cut(line, []byte("{"))
+			n := len(bytes.Fields(before))
+			if !found || n == 0 || before[len(before)-1] > ' ' {
+				continue
+			}
+			if len(bytes.TrimSpace(after)) == 0 && i+1 < len(lines) {
+				after = withoutWords(lines[i+1], n)
+			}
+			if !bytes.HasPrefix(bytes.TrimSpace(after), []byte(`"version"`)) {
+				continue
+			}
+			words = n
+		}
+		out = append(append(out, withoutWords(line, words)...), '\n')
+	}
+	return out
+}
+
+// withoutWords returns what follows the first n words of a line.
+func withoutWords(line []byte, n int) []byte {
+	for range n {
+		line = bytes.TrimLeft(line, " \t\ufeff")
+		end := bytes.IndexAny(line, " \t")
+		if end < 0 {
+			return nil
+		}
+		line = line[end:]
+	}
+	return line
 }
 
 // isReport tells a report from a log line.

@@ -178,6 +178,13 @@ type Remaining struct {
 	Estimated bool  `json:"estimated"`
 }
 
+// Walk is a later look at the source for what changed since the first: meanwhile
+// the counts are those of the last walk that was completed.
+type Walk struct {
+	Number int32 `json:"number"` // 2 or more
+	Open   int64 `json:"open"`   // changed tokens that it has found so far and not sent yet
+}
+
 // Report is the account of one run or dry run.
 type Report struct {
 	Version    int              `json:"version"`
@@ -190,6 +197,7 @@ type Report struct {
 	Counts     Counts           `json:"counts"`
 	Totals     map[string]int64 `json:"totals"` // by outcome, over all runs
 	Remaining  Remaining        `json:"remaining"`
+	Walk       *Walk            `json:"walk,omitempty"` // null in the first walk
 	Reasons    map[string]int64 `json:"reasons"`
 	Connectors []Connector      `json:"connectors"`
 	Calls      Calls            `json:"calls"`
@@ -202,7 +210,9 @@ type Report struct {
 	Store      Store            `json:"store"`
 	Failures   []Failure        `json:"failures"` // the first MaxFailures
 	Error      string           `json:"error,omitempty"`
-	Warnings   []string         `json:"warnings,omitempty"`
+	// Warnings are those of the run. The one of a connector that takes no calls
+	// begins with its name, so: connector NAME refuses,
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // New returns a report that begins now. Its lists and maps are empty and not
@@ -309,6 +319,7 @@ type RunCounts struct {
 	Connectors []Connector      `json:"connectors"`
 	Calls      Calls            `json:"calls"`
 	Remaining  Remaining        `json:"remaining"`
+	Walk       *Walk            `json:"walk,omitempty"`
 	Progress   []ProgressPoint  `json:"progress,omitempty"`
 	Pace       Pace             `json:"pace"` // Waiting stays empty: the table has a column for it
 	Store      Store            `json:"store"`

@@ -60,14 +60,25 @@ func (r *Report) statusLines(t *text) {
 	if r.Remaining.Estimated {
 		about = "about "
 	}
-	line("done", "%s of %s%s %s", number(done), about, count(done+left, "row"), meter(done, done+left))
+	again := r.checkingAgain()
+	if again == "" {
+		line("done", "%s of %s%s %s", number(done), about, count(done+left, "row"), meter(done, done+left))
+	} else { // which is not the whole: no meter
+		line("done", "%s of %s%s in the first walk", number(done), about, count(done+left, "row"))
+	}
 	switch seconds := r.SecondsLeft(); {
+	case left == 0 && again != "":
+		line("left", "%s", again)
+	case left == 0 && r.running():
+		line("left", "nothing of this walk; the next may find changed tokens")
 	case left == 0:
 		line("left", "nothing")
 	case !r.running():
 		line("left", "%s%s", about, count(left, "row"))
 	case seconds > 0:
 		line("left", "%s%s, about %s", about, count(left, "row"), duration(seconds))
+	case r.heldUp():
+		line("left", "%s%s; how long that takes is not known while it waits", about, count(left, "row"))
 	default:
 		line("left", "%s%s; how long that takes is not known yet", about, count(left, "row"))
 	}

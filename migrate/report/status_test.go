@@ -16,8 +16,7 @@ func TestReport_WriteStatus(t *testing.T) {
 	r.Reasons["refused"] = 10
 	r.Remaining = Remaining{Rows: 30, Estimated: true}
 	r.Pace = Pace{RequestsPerMinute: 40, Current: 20, Waiting: "throttled until 12:00:30"}
-	r.Calls = Calls{Made: 7, Throttled: 2}
-	r.Progress = []ProgressPoint{{Seconds: 0}, {Seconds: 10, Done: 10}, {Seconds: 20, Done: 20}}
+	r.Calls = Calls{Made: 7, Tokens: 21, Throttled: 2}
 	for n := range 20 {
 		r.Connectors = append(r.Connectors, Connector{fmt.Sprintf("slack/%02d", n), "production", Counts{Read: int64(n), Imported: int64(n)}})
 		r.Runs = append(r.Runs, RunState{Run: int64(n), Shard: n, State: Ended, StartedAt: r.StartedAt, HeartbeatAt: now, FinishedAt: &now, ExitCode: new(0)})
@@ -31,7 +30,7 @@ func TestReport_WriteStatus(t *testing.T) {
 	got := b.String()
 	for _, want := range []string{
 		"done        50 of about 100 rows [##########----------] 50%\n",
-		"left        about 50 rows, about 50s\n",
+		"left        about 50 rows; how long that takes is not known while it waits\n",
 		"pace        40 calls a minute, now 20; 7 calls made, 2 throttled\n",
 		"waiting for throttled until 12:00:30\n",
 		`last error  it\x1b[2Jbroke` + "\n",
@@ -44,6 +43,11 @@ func TestReport_WriteStatus(t *testing.T) {
 	}
 	if strings.Contains(got, "slack/03") || strings.Contains(got, "\x1b") || t.Failed() {
 		t.Errorf("got\n%s", got)
+	}
+	b.Reset()
+	r.Pace.Waiting = "pace"
+	if err := r.WriteStatus(&b, StatusOptions{Now: now}); err != nil || !strings.Contains(b.String(), "left        about 50 rows, about 50s\n") {
+		t.Errorf("with nothing in its way: got %v\n%s", err, b.String())
 	}
 	b.Reset()
 	if err := r.WriteStatus(&b, StatusOptions{Now: now}); err != nil || !strings.Contains(b.String(), "slack/03") || strings.Contains(b.String(), " shards more") {

@@ -51,11 +51,19 @@ func newTable(words int, header ...string) *table {
 	return &table{words: words, rows: [][]string{header}}
 }
 
+// maxWidth is how many characters a cell has at most.
+const maxWidth = 80
+
 // row adds one. Control characters in a cell (a key may have any) are spelled
-// out: they would break the table, or speak to the terminal.
+// out: they would break the table, or speak to the terminal. Cells are cut to
+// maxWidth, since one that is long widens all rows; but not a row's last, which
+// widens none.
 func (t *table) row(cells ...string) {
 	for i, c := range cells {
 		cells[i] = printable(c)
+		if runes := []rune(cells[i]); len(runes) > maxWidth && i < len(cells)-1 {
+			cells[i] = string(runes[:maxWidth-1]) + "…"
+		}
 	}
 	t.rows = append(t.rows, cells)
 }

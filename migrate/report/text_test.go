@@ -76,6 +76,25 @@ func checkGolden(t *testing.T, name string, got []byte) {
 	}
 }
 
+// TestReport_WriteTextCutsWhatWidensAllRows lets one key be long, and one detail.
+func TestReport_WriteTextCutsWhatWidensAllRows(t *testing.T) {
+	t.Parallel()
+	r := example()
+	r.Failures[0].Key, r.Failures[1].Detail = strings.Repeat("ü", 3000), strings.Repeat("d", 200)
+	var b bytes.Buffer
+	if err := r.WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.String(); !strings.Contains(got, strings.Repeat("ü", maxWidth-1)+"…  (none)") || !strings.Contains(got, strings.Repeat("d", 200)+"\n") {
+		t.Errorf("got\n%s\nwant the key cut, and the detail, which stands last, whole", got)
+	}
+	for line := range strings.Lines(b.String()) {
+		if n := len([]rune(line)); n > 350 {
+			t.Errorf("got a line of %d characters", n)
+		}
+	}
+}
+
 func TestNumber(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int64]string{

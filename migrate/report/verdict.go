@@ -99,7 +99,7 @@ func (r *Report) runVerdict() Verdict {
 	case r.FinishedAt == nil && r.StoppedBy == "":
 		return Verdict{Busy, r.underWay()}
 	case r.StoppedBy == "error" && r.FinishedAt == nil:
-		return Verdict{Bad, fmt.Sprintf("%s of about %s done; %s.", number(c.Read-c.Pending), count(c.Read+r.Remaining.Rows, "row"), r.Error)}
+		return Verdict{Bad, fmt.Sprintf("%s of about %s done%s; %s.", number(c.Read-c.Pending), count(c.Read+r.Remaining.Rows, "row"), r.inWalk(), r.Error)}
 	case r.StoppedBy == "error":
 		return Verdict{Bad, "Stopped by an error: " + r.Error}
 	case r.StoppedBy == "signal":
@@ -109,7 +109,7 @@ func (r *Report) runVerdict() Verdict {
 	case r.ExitCode != nil && *r.ExitCode != 0 && *r.ExitCode != 3:
 		return Verdict{Bad, fmt.Sprintf("Ended with exit code %d (%s): %s.", *r.ExitCode, cmp.Or(r.Error, "its error was not kept"), done)}
 	case r.StoppedBy == "limit":
-		return Verdict{Good, fmt.Sprintf("Reached its --limit: %s imported, %s not sent; run it without --limit for the rest.", number(c.Imported), number(c.Pending))}
+		return r.limitVerdict()
 	case bad+c.Pending > 0:
 		if c.Pending > 0 {
 			why = strings.TrimPrefix(why+", "+number(c.Pending)+" pending", ", ")
@@ -123,36 +123,101 @@ func (r *Report) runVerdict() Verdict {
 	return Verdict{Good, "Done: " + done + ", none missing."}
 }
 
+// limitVerdict is of a run that --limit ended: what else is the matter must not
+// be lost behind that.
+func (r *Report) limitVerdict() Verdict {
+	about := ""
+	if r.Remaining.Estimated && r.Remaining.Rows > 0 {
+		about = "about "
+	}
+	v := Verdict{Good, fmt.Sprintf("Reached its --limit: %s imported, %s%s left", number(r.Counts.Imported), about, number(r.Counts.Pending+r.Remaining.Rows))}
+	if bad, why := r.standsInTheWay(); bad > 0 {
+		v.Level = Mind
+		v.Sentence += fmt.Sprintf("; %s not imported (%s)", are(bad, "row"), why)
+	}
+	if names := r.refusingWords(); names != "" {
+		v.Level = Mind
+		v.Sentence += "; " + names + " refuses calls"
+	}
+	v.Sentence += "; run it without --limit for the rest."
+	return v
+}
+
+// refusing returns the connectors that refused calls, as the warnings have them.
+func (r *Report) refusing() []string {
+	var names []string
+	for _, w := range r.Warnings {
+		name, _, refuses := strings.Cut(w, " refuses,")
+		if name, ok := strings.CutPrefix(name, "connector "); ok && refuses && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// refusingWords names what refuses: "connector a", "connector a (and 2 others)",
+// or nothing.
+func (r *Report) refusingWords() string {
+	switch names := r.refusing(); len(names) {
+	case 0:
+		return ""
+	case 1:
+		return "connector " + names[0]
+	case 2:
+		return "connector " + names[0] + " (and one other)"
+	default:
+		return fmt.Sprintf("connector %s (and %s others)", names[0], number(int64(len(names)-1)))
+	}
+}
+
 func (r *Report) underWay() string {
 	c := r.Counts
 	about := ""
 	if r.Remaining.Estimated {
 		about = "about "
 	}
-	text := fmt.Sprintf("Under way, %s of %s%s done", number(c.Read-c.Pending), about, count(c.Read+r.Remaining.Rows, "row"))
+	text := fmt.Sprintf("Under way, %s of %s%s done%s", number(c.Read-c.Pending), about, count(c.Read+r.Remaining.Rows, "row"), r.inWalk())
 	if left := r.SecondsLeft(); left > 0 {
 		text += ", about " + duration(left) + " left"
 	}
-	if r.Pace.Waiting != "" && r.Pace.Waiting != "pace" {
+	if r.heldUp() {
 		text += "; waiting: " + r.Pace.Waiting
 	}
 	return text + "."
 }
 
-// SecondsLeft estimates how long a run still takes, from how fast it went in the
-// newer half of its progress; 0: it cannot be told yet, or nothing is left.
+// inWalk returns what follows the rows done where those are not the whole.
+func (r *Report) inWalk() string {
+	if again := r.checkingAgain(); again != "" {
+		return " in the first walk, " + again
+	}
+	return ""
+}
+
+// checkingAgain says that a later walk is under way, or was not finished; empty:
+// the counts are the whole account.
+func (r *Report) checkingAgain() string {
+	if r.Walk == nil || r.FinishedAt != nil && r.StoppedBy == "" {
+		return ""
+	}
+	return fmt.Sprintf("checking again (walk %d): %s left", r.Walk.Number, count(r.Walk.Open, "changed token"))
+}
+
+// SecondsLeft estimates how long a run still takes if all rows that are left are
+// sent: at the pace now, with as many tokens a call as so far. How fast rows went
+// says nothing, since those that need no call go by at once. 0: it cannot be told
+// yet, or while something holds the calls up, or nothing is left.
 func (r *Report) SecondsLeft() float64 {
 	rows := float64(r.Remaining.Rows + r.Counts.Pending)
-	n := len(r.Progress)
-	if n < 2 || rows <= 0 {
+	pace := cmp.Or(r.Pace.Current, r.Pace.RequestsPerMinute)
+	if rows <= 0 || pace <= 0 || r.Calls.Made <= 0 || r.Calls.Tokens <= 0 || r.heldUp() {
 		return 0
 	}
-	from, to := r.Progress[n/2-1], r.Progress[n-1]
-	if to.Done <= from.Done || to.Seconds <= from.Seconds {
-		return 0
-	}
-	return rows / (float64(to.Done-from.Done) / (to.Seconds - from.Seconds))
+	return rows / (float64(r.Calls.Tokens) / float64(r.Calls.Made)) / pace * 60
 }
+
+// heldUp reports whether the run waits for more than its turn.
+func (r *Report) heldUp() bool { return r.Pace.Waiting != "" && r.Pace.Waiting != "pace" }
 
 // standsInTheWay returns how many rows are not imported, those pending aside,
 // and the three most frequent reasons in words: "15 duplicate, 3 unknown_provider".

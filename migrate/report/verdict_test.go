@@ -23,13 +23,20 @@ func TestReport_Verdict(t *testing.T) {
 		want  string
 	}{
 		{"under way", Report{Counts: Counts{Read: 1500, Imported: 1400, Pending: 100}, Remaining: Remaining{Rows: 500}}, Busy, "Under way, 1,400 of 2,000 rows done."},
-		{"under way, time left", Report{Counts: Counts{Read: 1500, Imported: 1400, Pending: 100}, Remaining: Remaining{Rows: 500, Estimated: true}, Pace: Pace{Waiting: "throttled until 12:00:00"},
-			Progress: []ProgressPoint{{Seconds: 0}, {Seconds: 10, Done: 100}, {Seconds: 20, Done: 200}}}, Busy, "Under way, 1,400 of about 2,000 rows done, about 1m0s left; waiting: throttled until 12:00:00."},
+		{"under way, time left", Report{Counts: Counts{Read: 1500, Imported: 1400, Pending: 100}, Remaining: Remaining{Rows: 500, Estimated: true}, Pace: Pace{RequestsPerMinute: 40, Current: 6, Waiting: "pace"},
+			Calls: Calls{Made: 14, Tokens: 1400}}, Busy, "Under way, 1,400 of about 2,000 rows done, about 1m0s left."},
+		{"under way, held up", Report{Counts: Counts{Read: 1500, Imported: 1400, Pending: 100}, Remaining: Remaining{Rows: 500, Estimated: true}, Pace: Pace{RequestsPerMinute: 40, Current: 6, Waiting: "throttled until 12:00:00"},
+			Calls: Calls{Made: 14, Tokens: 1400}}, Busy, "Under way, 1,400 of about 2,000 rows done; waiting: throttled until 12:00:00."},
+		{"under way again, most of it unchanged", Report{Counts: Counts{Read: 90_000, Unchanged: 89_900, Imported: 100}, Remaining: Remaining{Rows: 4000}, Pace: Pace{RequestsPerMinute: 40},
+			Calls: Calls{Made: 1, Tokens: 100}, Progress: []ProgressPoint{{}, {Seconds: 1, Done: 90_000}}}, Busy, "Under way, 90,000 of 94,000 rows done, about 1m0s left."},
 		{"died", Report{StoppedBy: "error", Error: "the worker died", Counts: Counts{Read: 1500, Imported: 1400, Pending: 100}, Remaining: Remaining{Rows: 500}}, Bad, "1,400 of about 2,000 rows done; the worker died."},
 		{"error", Report{FinishedAt: at, StoppedBy: "error", Error: "it broke"}, Bad, "Stopped by an error: it broke"},
 		{"signal", Report{FinishedAt: at, StoppedBy: "signal", Counts: Counts{Read: 9, Imported: 3, Pending: 6}}, Mind, "Stopped by a signal with work left, 3 imported; the same command goes on from here."},
 		{"no rows", Report{FinishedAt: at}, Bad, "The source has no rows. Is this the right query, and may the role see its rows?"},
-		{"limit", Report{FinishedAt: at, StoppedBy: "limit", Counts: Counts{Read: 9, Imported: 3, Pending: 6}}, Good, "Reached its --limit: 3 imported, 6 not sent; run it without --limit for the rest."},
+		{"limit", Report{FinishedAt: at, StoppedBy: "limit", Counts: Counts{Read: 9, Imported: 3, Pending: 6}}, Good, "Reached its --limit: 3 imported, 6 left; run it without --limit for the rest."},
+		{"limit, and more beyond", Report{FinishedAt: at, StoppedBy: "limit", Counts: Counts{Read: 9, Imported: 3, Pending: 6}, Remaining: Remaining{Rows: 1000, Estimated: true}}, Good, "Reached its --limit: 3 imported, about 1,006 left; run it without --limit for the rest."},
+		{"limit, and failures", Report{FinishedAt: at, StoppedBy: "limit", Counts: Counts{Read: 9, Imported: 3, Failed: 2, Pending: 4}, Reasons: map[string]int64{"refused": 2}}, Mind, "Reached its --limit: 3 imported, 4 left; 2 rows are not imported (2 refused); run it without --limit for the rest."},
+		{"limit, and a refusing connector", Report{FinishedAt: at, StoppedBy: "limit", Counts: Counts{Read: 9, Imported: 3, Pending: 6}, Warnings: []string{refusal("github/acme")}}, Mind, "Reached its --limit: 3 imported, 6 left; connector github/acme refuses calls; run it without --limit for the rest."},
 		{"refused by the endpoint", Report{FinishedAt: at, ExitCode: four, Error: "the endpoint refuses", Counts: Counts{Read: 9, Imported: 3, Pending: 6}}, Bad, "Ended with exit code 4 (the endpoint refuses): 3 imported now, 0 before."},
 		{"not all, as allowed", Report{FinishedAt: at, Counts: Counts{Read: 9, Imported: 3, Unchanged: 2, Failed: 1, Invalid: 1, Unknown: 1, Pending: 1}}, Mind, "Finished, and 4 rows are not imported (see the reasons, 1 pending): 3 imported now, 2 before."},
 		{"one, more than allowed", Report{FinishedAt: at, ExitCode: three, Counts: Counts{Read: 6, Imported: 3, Unchanged: 2, Failed: 1}, Reasons: map[string]int64{"refused": 1}}, Bad, "Finished, but 1 row is not imported (1 refused), more than policy.max_failed allows: 3 imported now, 2 before."},
@@ -54,6 +61,25 @@ func TestReport_Verdict(t *testing.T) {
 	} {
 		if got := c.r.Verdict(); got != (Verdict{c.level, c.want}) {
 			t.Errorf("%s:\n got %s %q\nwant %s %q", c.name, got.Level, got.Sentence, c.level, c.want)
+		}
+	}
+}
+
+// refusal is the warning of a connector that takes no calls.
+func refusal(connector string) string {
+	return "connector " + connector + " refuses, no more calls were made to it and 6 of its tokens stay pending: HTTP 404"
+}
+
+func TestReport_NamesWhatRefuses(t *testing.T) {
+	t.Parallel()
+	for want, warnings := range map[string][]string{
+		"":                            {"the source has no rows", "a connector refuses, or so"},
+		"connector a":                 {"the source has no rows", refusal("a"), refusal("a")},
+		"connector a (and one other)": {refusal("a"), refusal("b")},
+		"connector a (and 2 others)":  {refusal("a"), refusal("b"), refusal("c")},
+	} {
+		if got := (&Report{Warnings: warnings}).refusingWords(); got != want {
+			t.Errorf("%q: got %q, want %q", warnings, got, want)
 		}
 	}
 }
