@@ -185,8 +185,8 @@ func TestBarWords(t *testing.T) {
 	run := func(change func(*migrate.Now)) *migrate.Now {
 		n := &migrate.Now{Begun: true, Total: 20_000, Estimated: true, Report: &report.Report{
 			Mode: "run", Counts: report.Counts{Read: 1500, Imported: 1000, Pending: 500}, Remaining: report.Remaining{Rows: 18_500, Estimated: true},
-			Pace:     report.Pace{RequestsPerMinute: 40, Current: 40, Waiting: "pace"},
-			Progress: []report.ProgressPoint{{Seconds: 0}, {Seconds: 10, Done: 1000}},
+			Pace:  report.Pace{RequestsPerMinute: 40, Current: 40, Waiting: "pace"},
+			Calls: report.Calls{Made: 10, Tokens: 1000},
 		}}
 		change(n)
 		return n
@@ -201,11 +201,13 @@ func TestBarWords(t *testing.T) {
 		{"waits for the lease", run(func(n *migrate.Now) {
 			*n = migrate.Now{Begun: true, Report: &report.Report{Mode: "run", Pace: report.Pace{Waiting: "lease"}}}
 		}), "0 of 0", "waiting: lease", 0, 0},
-		{"estimated", run(func(*migrate.Now) {}), "1,000 of ~20,000", "40/min 3m10s left ", 1000, 20_000},
+		{"estimated", run(func(*migrate.Now) {}), "1,000 of ~20,000", "40/min 4m45s left ", 1000, 20_000},
 		{"counted, throttled", run(func(n *migrate.Now) {
 			n.Estimated, n.Report.Pace.Current, n.Report.Pace.Waiting = false, 17.5, "throttled until 12:00:00"
-		}), "1,000 of 20,000", "17.5/min 3m10s left waiting: throttled until 12:00:00", 1000, 20_000},
-		{"dry", run(func(n *migrate.Now) { n.Report.Mode, n.Report.Pace.Waiting, n.Report.Progress = "dry-run", "", nil }), "1,500 of ~20,000", "2m3s left ", 1500, 20_000},
+		}), "1,000 of 20,000", "17.5/min waiting: throttled until 12:00:00", 1000, 20_000},
+		{"dry", run(func(n *migrate.Now) {
+			n.Report.Mode, n.Report.Pace.Waiting, n.Report.Calls = "dry-run", "", report.Calls{}
+		}), "1,500 of ~20,000", "2m3s left ", 1500, 20_000},
 	} {
 		words := barWords{begun: begun}
 		done, total := words.look(c.now, begun.Add(10*time.Second))

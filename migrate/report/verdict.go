@@ -204,16 +204,24 @@ func (r *Report) checkingAgain() string {
 }
 
 // SecondsLeft estimates how long a run still takes if all rows that are left are
-// sent: at the pace now, with as many tokens a call as so far. How fast rows went
-// says nothing, since those that need no call go by at once. 0: it cannot be told
-// yet, or while something holds the calls up, or nothing is left.
+// sent: the longer of two estimates. One is at the pace now, with as many tokens
+// a call as so far, since rows that need no call go by at once; the other is from
+// the newer half of the progress, since answers may be slower than the pace. 0:
+// it cannot be told yet, or something holds the calls up, or nothing is left.
 func (r *Report) SecondsLeft() float64 {
 	rows := float64(r.Remaining.Rows + r.Counts.Pending)
 	pace := cmp.Or(r.Pace.Current, r.Pace.RequestsPerMinute)
 	if rows <= 0 || pace <= 0 || r.Calls.Made <= 0 || r.Calls.Tokens <= 0 || r.heldUp() {
 		return 0
 	}
-	return rows / (float64(r.Calls.Tokens) / float64(r.Calls.Made)) / pace * 60
+	seconds := rows / (float64(r.Calls.Tokens) / float64(r.Calls.Made)) / pace * 60
+	if n := len(r.Progress); n >= 2 {
+		from, to := r.Progress[n/2-1], r.Progress[n-1]
+		if to.Done > from.Done && to.Seconds > from.Seconds {
+			seconds = max(seconds, rows/(float64(to.Done-from.Done)/(to.Seconds-from.Seconds)))
+		}
+	}
+	return seconds
 }
 
 // heldUp reports whether the run waits for more than its turn.
