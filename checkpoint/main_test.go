@@ -99,6 +99,18 @@ func (b *bench) call(endings ...Ending) uuid.UUID {
 	return in.ID
 }
 
+// finishes is a *Store or a *bench.
+type finishes interface {
+	FinishRun(ctx context.Context, l Lease, run int64, exitCode int, counts []byte, lastError string, finished ...int) (bool, error)
+}
+
+// finish writes how a run of the first shard of migration 1 ended.
+func finish(t *testing.T, s finishes, run int64, exitCode int, counts []byte, lastError string) {
+	t.Helper()
+	_, err := s.FinishRun(t.Context(), Lease{Migration: 1}, run, exitCode, counts, lastError)
+	must(t, err)
+}
+
 // exec runs a statement, with {schema} filled in.
 func (b *bench) exec(sql string, args ...any) {
 	b.Helper()

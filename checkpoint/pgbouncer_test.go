@@ -70,6 +70,6 @@ func TestStore_ThroughPgBouncer(t *testing.T) {
 	if seen != 2*workers*rounds+1 {
 		t.Errorf("Failures: got %d, want %d", seen, 2*workers*rounds+1)
 	}
-	must(t, next.FinishRun(t.Context(), next.run, 0, []byte(`{}`), ""))
+	finish(t, next, next.run, 0, []byte(`{}`), "")
 	must(t, next.Release(t.Context(), next.lease))
 }

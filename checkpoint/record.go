@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ type Sent struct {
 	Environment string
 	Fingerprint Hash
 	Identity    Hash
+	Others      int // other keys that Lookup knew for the identity when this one was chosen
 }
 
 // Intent is the note that a call is about to be made.
@@ -45,6 +47,9 @@ type Intent struct {
 	// Settle is how long after the commit the call may still be under way: its
 	// timeout and a margin.
 	Settle time.Duration
+	// Exclusive: other shards are at work. The intent is not written if another key
+	// was sent for one of its identities meanwhile, or is about to be.
+	Exclusive bool
 }
 
 // Ending is how one token of a call ended.
@@ -92,6 +97,9 @@ type Recorded struct {
 	// Settled lists the calls whose intent another worker had settled before:
 	// their endings were not written.
 	Settled []uuid.UUID
+	// Claimed lists, of each exclusive intent that was not written, the keys whose
+	// identities others have claimed.
+	Claimed map[uuid.UUID][]string
 }
 
 // recordTimeout bounds one transaction of Record; after it the outcome of the
@@ -111,6 +119,9 @@ func (s *Store) Record(ctx context.Context, l Lease, run int64, b Batch) (Record
 	defer cancel()
 	var q pgx.Batch
 	stood := make(map[uuid.UUID]bool, len(b.Answers))
+	if slices.ContainsFunc(b.Intents, func(in Intent) bool { return in.Exclusive }) {
+		s.queueTurn(&q, l.Migration)
+	}
 	if len(b.Answers) > 0 {
 		s.queueAnswers(&q, l.Migration, run, b.Answers, stood)
 	}
@@ -264,34 +275,69 @@ func (s *Store) queueLocals(q *pgx.Batch, l Lease, run int64, locals []Local, ou
 		})
 }
 
+// queueTurn has the workers of a migration write their exclusive intents one
+// after the other, so that each sees those before it. It comes before the lease is
+// locked: who adopts another number of shards takes both locks in this order, too.
+func (s *Store) queueTurn(q *pgx.Batch, migration int64) {
+	q.Queue(s.in(`SELECT FROM {schema}.migrations WHERE id = $1 FOR NO KEY UPDATE`), migration)
+}
+
 // queueIntent writes an intent, if the lease is still this holder's. It locks the
 // lease: whoever takes the shard then finds the intent, or it is not written.
 func (s *Store) queueIntent(q *pgx.Batch, l Lease, run int64, in Intent, out *Recorded) {
 	n := len(in.Tokens)
-	keys, environments := make([]string, n), make([]string, n)
+	keys, environments, others := make([]string, n), make([]string, n), make([]int32, n)
 	fingerprints, identities := make([][]byte, n), make([][]byte, n)
 	for i := range in.Tokens {
 		t := &in.Tokens[i]
-		keys[i], environments[i] = t.Key, t.Environment
+		keys[i], environments[i], others[i] = t.Key, t.Environment, int32(t.Others)
 		fingerprints[i], identities[i] = t.Fingerprint[:], t.Identity[:]
 	}
-	q.Queue(s.in(`
+	const insert = `
 		INSERT INTO {schema}.calls
 			(id, migration_id, shard, run_id, connector, environments, keys, fingerprints, identities, started_at, settle_after)
 		SELECT $1, l.migration_id, l.shard, $6, $7, $8, $9, $10, $11, t, t + $12::bigint * interval '1 microsecond'
 		FROM {schema}.leases AS l, clock_timestamp() AS t
-		WHERE l.migration_id = $2 AND l.shard = $3 AND l.holder = $4 AND l.epoch = $5 FOR KEY SHARE OF l
+		WHERE l.migration_id = $2 AND l.shard = $3 AND l.holder = $4 AND l.epoch = $5 `
+	const repeated = ` FOR KEY SHARE OF l
 		ON CONFLICT (id) DO UPDATE SET started_at = excluded.started_at, settle_after = excluded.settle_after
-		RETURNING true`),
-		in.ID, l.Migration, l.Shard, l.Holder, l.Epoch, run, in.Connector, environments, keys, fingerprints, identities, in.Settle.Microseconds()).
-		Query(func(rows pgx.Rows) error {
-			written := false
-			_, err := pgx.ForEachRow(rows, []any{&written}, func() error { return nil })
-			if err == nil && !written {
-				out.LeaseLost = true
+		RETURNING NULL::text`
+	sql := insert + repeated
+	args := []any{in.ID, l.Migration, l.Shard, l.Holder, l.Epoch, run, in.Connector, environments, keys, fingerprints, identities, in.Settle.Microseconds()}
+	if in.Exclusive {
+		sql = `
+		WITH mine AS MATERIALIZED (
+			SELECT * FROM unnest($9::text[], $11::bytea[], $13::integer[]) AS o (key, identity, others)
+		), known AS (
+			SELECT key, identity FROM {schema}.tokens WHERE migration_id = $2 AND identity = ANY($11::bytea[])
+			UNION SELECT o.key, o.identity FROM {schema}.calls, unnest(keys, identities) AS o (key, identity)
+			WHERE migration_id = $2 AND o.identity = ANY($11::bytea[])
+		), claimed AS MATERIALIZED (
+			SELECT mine.key FROM mine JOIN known USING (identity) WHERE known.key <> mine.key
+			GROUP BY mine.key, mine.others HAVING count(*) > mine.others
+		), written AS (` + insert + ` AND NOT EXISTS (SELECT FROM claimed)` + repeated + `
+		)
+		SELECT * FROM written UNION ALL SELECT key FROM claimed`
+		args = append(args, others)
+	}
+	q.Queue(s.in(sql), args...).Query(func(rows pgx.Rows) error {
+		answered := false
+		var key *string // of one that is claimed; NULL: the intent is written
+		_, err := pgx.ForEachRow(rows, []any{&key}, func() error {
+			answered = true
+			if key != nil {
+				if out.Claimed == nil {
+					out.Claimed = make(map[uuid.UUID][]string)
+				}
+				out.Claimed[in.ID] = append(out.Claimed[in.ID], *key)
 			}
-			return err
+			return nil
 		})
+		if err == nil && !answered {
+			out.LeaseLost = true
+		}
+		return err
+	})
 }
 
 // recordedBefore tells whether an answer whose intent is gone was recorded by

@@ -233,7 +233,7 @@ func TestRecord_DetailThatNoColumnHolds(t *testing.T) {
 	e := refused("a")
 	e.Detail = "nul \x00 and \xff"
 	b.call(e)
-	must(t, b.FinishRun(t.Context(), b.run, 1, nil, "nul \x00"))
+	finish(t, b, b.run, 1, nil, "nul \x00")
 	equal(t, "detail", lines(t, b.Store, `SELECT detail FROM {schema}.tokens`), "nul \uFFFD and \uFFFD")
 	equal(t, "last_error", lines(t, b.Store, `SELECT last_error FROM {schema}.runs`), "nul \uFFFD")
 }
@@ -244,7 +244,7 @@ func TestRecord_LeavesTheEndOfARunAlone(t *testing.T) {
 	b := newBench(t)
 	in := intent(imported("a"))
 	b.record(Batch{Intents: []Intent{in}, Counts: []byte(`{"read":1}`)})
-	must(t, b.FinishRun(t.Context(), b.run, 75, []byte(`{"read":1,"stoppedBy":"signal"}`), "stopped"))
+	finish(t, b, b.run, 75, []byte(`{"read":1,"stoppedBy":"signal"}`), "stopped")
 	b.record(Batch{Answers: []Answer{answer(in, imported("a"))}, Counts: []byte(`{"read":2}`), Waiting: "pace"})
 	runs, err := b.Runs(t.Context(), b.lease.Migration)
 	must(t, err)

@@ -97,6 +97,19 @@ func (c *chunk) with(items []*item) *chunk {
 	return &d
 }
 
+// contest marks the items of the given keys: another shard has claimed their
+// identities.
+func (c *chunk) contest(keys []string) {
+	for _, it := range c.items {
+		it.contested = it.contested || slices.Contains(keys, it.key)
+	}
+}
+
+// contested tells that some of the items have to be judged anew.
+func (c *chunk) contested() bool {
+	return slices.ContainsFunc(c.items, func(it *item) bool { return it.contested })
+}
+
 // halve returns the chunk's two halves; it must have two items or more.
 func (c *chunk) halve() []*chunk {
 	n := len(c.items) / 2

@@ -95,6 +95,9 @@ func (m *Migrator) dryRun(ctx context.Context, r *report.Report) error {
 		r.Warnings = append(r.Warnings, noRows)
 		m.o.Log.Warn().Msg(noRows)
 	}
+	if n := m.o.Shards; n > 1 {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("this is shard %d of %d alone: the rows of the others are not in it, nor duplicates between shards; leave the shards out to see all", m.o.Shard, n))
+	}
 	c := r.Counts
 	c.Pending = 0 // these would be sent
 	if err := notImported(c, &m.o.Policy); err != nil {
@@ -153,7 +156,7 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 // foreseeDoubts makes judge treat the tokens of calls in doubt as a run would
 // once these are settled.
 func (p *pass) foreseeDoubts(ctx context.Context) error {
-	left, err := p.store.Unsettled(ctx, checkpoint.Lease{Migration: p.migration.ID, Shard: p.o.Shard}, 0)
+	left, err := p.store.Unsettled(ctx, checkpoint.Lease{Migration: p.migration.ID, Shard: p.o.Shard, Shards: p.o.Shards}, 0)
 	if err != nil {
 		return err
 	}

@@ -137,6 +137,10 @@ func (j *judge) rows(ctx context.Context, rows []source.Row) ([]ruling, error) {
 		if r.ended.outcome == pending {
 			r.item = items[i]
 			r.item.standing = r.ended
+			r.item.others = len(senders[r.item.identity])
+			if slices.Contains(senders[r.item.identity], r.key) {
+				r.item.others--
+			}
 			r.item.sent = sent.Outcome == checkpoint.Unknown || sent.Reason == reasonUnavailable
 			j.claims.claim(r.item.identity, r.key)
 			claimed[r.item.identity] = r.key

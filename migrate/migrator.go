@@ -133,8 +133,7 @@ func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
 		p.log.Warn().Msg(noRows)
 	}
 	m.o.finish(r, err)
-	p.close(r, err)
-	return r, err
+	return r, p.close(r, err)
 }
 
 // begin makes sure of tables, migration, lease and run.
@@ -157,6 +156,7 @@ func (m *Migrator) begin(ctx context.Context) (*pass, error) {
 	if err := m.retarget(ctx, o.Migration); err != nil {
 		return nil, errors.Join(err, m.store.Release(context.WithoutCancel(ctx), t.lease))
 	}
+	migration.Shards = o.Shards
 	run, err := m.store.StartRun(ctx, t.lease, o.Version, "run")
 	if err != nil {
 		return nil, errors.Join(err, m.store.Release(context.WithoutCancel(ctx), t.lease))
@@ -199,9 +199,13 @@ func newPass(o *Options, migration checkpoint.Migration, run int64, store *check
 	if c := migration.ChunkCeiling; c > 0 && c < p.maxTokens {
 		p.maxTokens = c
 	}
+	var known lookup = store
+	if o.Shards > 1 {
+		known = amongOthers{store}
+	}
 	p.judge = &judge{
 		policy: o.Policy, retryFailed: o.RetryFailed, maxBytes: o.ChunkBytes,
-		migration: migration.ID, run: run, known: store, reread: src, now: o.now,
+		migration: migration.ID, run: run, known: known, reread: src, now: o.now,
 		hash: newHasher(migration.FingerprintKey, o.Destination), claims: claimMap{},
 	}
 	p.pace.now = o.now

@@ -27,7 +27,7 @@ type Options struct {
 	AcceptConfigChange bool
 	RetryFailed        bool  // send refused and rejected tokens again, once
 	Limit              int64 // stop after so many tokens were handed to calls; 0: no limit
-	Shard, Shards      int   // 0 of 1 without shards
+	Shard, Shards      int   // which part of the keys the source was opened for; 0 of 1 (or of 0): all
 
 	RequestsPerMinute float64
 	ChunkTokens       int
@@ -132,6 +132,13 @@ type importer interface {
 // an empty one.
 type lookup interface {
 	Lookup(ctx context.Context, migration int64, keys []string, identities []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash][]string, error)
+}
+
+// amongOthers is the lookup of a shard, beside which others make calls.
+type amongOthers struct{ store *checkpoint.Store }
+
+func (a amongOthers) Lookup(ctx context.Context, migration int64, keys []string, identities []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash][]string, error) {
+	return a.store.LookupShared(ctx, migration, keys, identities)
 }
 
 const (

@@ -67,7 +67,7 @@ func (p *pass) attempt(ctx context.Context, c *chunk) ([]*chunk, error) {
 	if err := p.tenure.wait(ctx, p.wait); err != nil {
 		return nil, err
 	}
-	if p.old(c) {
+	if p.old(c) || c.contested() {
 		fresh, extra, err := p.refresh(ctx, c)
 		if err != nil {
 			return nil, err
@@ -86,7 +86,8 @@ func (p *pass) attempt(ctx context.Context, c *chunk) ([]*chunk, error) {
 // only what it waits for after the answer.
 func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 	id := uuid.New()
-	intent := checkpoint.Intent{ID: id, Connector: c.connector, Tokens: make([]checkpoint.Sent, len(c.items)), Settle: p.o.CallTimeout + settleMargin}
+	intent := checkpoint.Intent{ID: id, Connector: c.connector, Tokens: make([]checkpoint.Sent, len(c.items)), Settle: p.o.CallTimeout + settleMargin,
+		Exclusive: p.o.Shards > 1 && !p.o.Policy.SendDuplicates}
 	resent := int64(0)
 	for i, it := range c.items {
 		intent.Tokens[i] = it.asSent()
@@ -95,7 +96,12 @@ func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 		}
 	}
 	p.step("before_intent", c)
-	if err := p.recorder.commit(&entry{intent: &intent}); err != nil {
+	err := p.recorder.commit(&entry{intent: &intent})
+	if claimed := new(claimedError); errors.As(err, &claimed) {
+		c.contest(claimed.keys)
+		return []*chunk{c}, nil
+	}
+	if err != nil {
 		return nil, err
 	}
 	p.step("after_intent", c)

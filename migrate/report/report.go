@@ -213,6 +213,10 @@ type Report struct {
 	// Warnings are those of the run. The one of a connector that takes no calls
 	// begins with its name, so: connector NAME refuses,
 	Warnings []string `json:"warnings,omitempty"`
+
+	// LastShard tells that this is one of several shards, and that with it the last
+	// of them came to the end: the whole migration's report can be made.
+	LastShard bool `json:"-"`
 }
 
 // New returns a report that begins now. Its lists and maps are empty and not
@@ -325,4 +329,5 @@ type RunCounts struct {
 	Store      Store            `json:"store"`
 	Warnings   []string         `json:"warnings,omitempty"`
 	StoppedBy  string           `json:"stoppedBy,omitempty"` // once it has ended
+	Shards     int              `json:"shards,omitempty"`    // how many there are; 0 stands for 1
 }
