@@ -111,7 +111,7 @@ func TestSchema_KnowsEveryKey(t *testing.T) {
 				t.Errorf("%s.%s: the schema does not know it", path, name)
 				continue
 			}
-			if optional := options == "omitempty"; required[name] == optional {
+			if optional := options != ""; required[name] == optional {
 				t.Errorf("%s.%s: the schema requires it: %t, want %t", path, name, required[name], !optional)
 			}
 			delete(all, name)
