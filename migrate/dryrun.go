@@ -120,6 +120,7 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 		if err != nil {
 			return err
 		}
+		p.moved()
 		after, end = page.Next, page.End
 		rulings, err := p.judgeRows(ctx, page.Rows)
 		if err != nil {

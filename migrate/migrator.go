@@ -66,19 +66,21 @@ type pass struct {
 
 	// cut ends calls in flight; the contexts that functions are given only end
 	// what comes before a call. It is kept here since it is the same for all.
-	cut context.Context
+	cut      context.Context
+	cutShort context.CancelFunc // ends cut
 
-	rows     atomic.Int64 // taken from the source in this walk
-	read     atomic.Int64 // rows of the walk that are behind the reader, for progress
-	sealed   atomic.Int64 // values of this walk's rows that the store had encrypted
-	plain    atomic.Int64 // those that it keeps in the clear, though it may encrypt
-	handed   atomic.Int64 // tokens meant for senders in this walk
-	admitted int64        // likewise, in this run; the feeding goroutine's
-	letGo    atomic.Int64 // of these, left pending for good
-	total    atomic.Int64 // rows of the source, estimated until counted
-	counted  atomic.Bool  // a walk came to the end: total is what it took
-	walkNo   atomic.Int32
-	sending  inHand
+	rows      atomic.Int64 // taken from the source in this walk
+	read      atomic.Int64 // rows of the walk that are behind the reader, for progress
+	sealed    atomic.Int64 // values of this walk's rows that the store had encrypted
+	plain     atomic.Int64 // those that it keeps in the clear, though it may encrypt
+	handed    atomic.Int64 // tokens meant for senders in this walk
+	admitted  int64        // likewise, in this run; the feeding goroutine's
+	letGo     atomic.Int64 // of these, left pending for good
+	lastMoved atomic.Int64 // when there was progress, in Unix nanoseconds
+	total     atomic.Int64 // rows of the source, estimated until counted
+	counted   atomic.Bool  // a walk came to the end: total is what it took
+	walkNo    atomic.Int32
+	sending   inHand
 
 	mu        sync.Mutex
 	maxTokens int
@@ -110,7 +112,7 @@ func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
 	}
 	cut, cancel := context.WithCancel(cut)
 	defer cancel()
-	p.cut = cut
+	p.cut, p.cutShort = cut, cancel
 	r.StartedAt = p.samples.started.UTC() // as the runs table has it: a wait for the lease is over
 	m.o.Watch.attach(p)
 	stopTimer := context.AfterFunc(ctx, func() {
@@ -230,6 +232,7 @@ func (p *pass) work(ctx context.Context) error {
 	g.Go(func() error { p.steering(serving); return nil })
 	g.Go(func() error { p.progress(serving); return nil })
 	g.Go(func() error { p.sampling(serving); return nil })
+	g.Go(func() error { return p.watchdog(serving) })
 	g.Go(func() error {
 		defer stopServing()
 		defer close(p.recorder.in)

@@ -64,6 +64,13 @@ type Options struct {
 	Watch         *Watch
 	ProgressShown bool
 
+	// StallAfter is how long nothing may move while nothing is waited for; 0: 10
+	// minutes. Stalled is then called, before the run is ended, with the error that it
+	// ends with: goroutines that hang may keep Run from ever returning it. Nil: nobody
+	// wants to know.
+	StallAfter time.Duration
+	Stalled    func(error)
+
 	ExitCode func(error) int // the process's exit code for an error of Run; kept in the runs table
 	Log      zerolog.Logger
 

@@ -64,6 +64,7 @@ func (p *pass) attempt(ctx context.Context, c *chunk) ([]*chunk, error) {
 	if err := p.permit(ctx); err != nil {
 		return nil, err
 	}
+	p.ledger.wire(func(w *report.Calls) { w.Allowed++ })
 	if err := p.tenure.wait(ctx, p.wait); err != nil {
 		return nil, err
 	}
@@ -73,6 +74,7 @@ func (p *pass) attempt(ctx context.Context, c *chunk) ([]*chunk, error) {
 			return nil, err
 		}
 		if fresh == nil {
+			p.waste()
 			return extra, nil
 		}
 		// The permit is spent on the chunk; what left it is sent with another.
@@ -99,6 +101,7 @@ func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 	err := p.recorder.commit(&entry{intent: &intent})
 	if claimed := new(claimedError); errors.As(err, &claimed) {
 		c.contest(claimed.keys)
+		p.waste()
 		return []*chunk{c}, nil
 	}
 	if err != nil {
@@ -109,19 +112,27 @@ func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 		// The intent took long to write (a paused machine, a locked table): the lease
 		// may have lapsed, the rows may have changed, or the run drains. The call is
 		// not made; if the lease is renewed the chunk is tried again.
+		p.waste()
 		return []*chunk{c}, p.withdraw(id, c)
 	}
 	p.ledger.wire(func(w *report.Calls) {
 		w.Made++
 		w.Tokens += int64(len(c.items))
 		w.ResentTokens += resent
+		if c.full {
+			w.Full++
+		}
 	})
 	tokens := c.tokens()
 	used := p.o.Credential()
 	start := p.now()
 	answer, err := p.importer.Import(p.cut, c.connector, tokens)
+	p.moved()
 	p.step("after_call", c)
 	v := judgeAnswer(tokens, answer, err)
+	if !v.tells(len(tokens)) {
+		p.waste()
+	}
 	p.o.Watch.called(Call{Tokens: len(c.items), Answer: answerLabel(v.status, err), Took: p.now().Sub(start)})
 	p.log.Debug().Str("connector", c.connector).Int("tokens", len(c.items)).Stringer("call", id).
 		Str("answer", v.status).Str("said", v.words).Stringer("took", p.now().Sub(start)).Msg("import call")
@@ -134,6 +145,9 @@ func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 	}
 	return p.handle(c, id, v)
 }
+
+// waste counts a call that the pace allowed and that brought no outcome.
+func (p *pass) waste() { p.ledger.wire(func(w *report.Calls) { w.Wasted++ }) }
 
 // handle does what a verdict asks for. It returns what is left to be sent.
 func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
@@ -171,6 +185,9 @@ func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 		p.ledger.wire(func(w *report.Calls) {
 			w.Made--
 			w.Tokens -= int64(len(c.items))
+			if c.full {
+				w.Full--
+			}
 		})
 		if err := p.withdraw(id, c); err != nil {
 			return nil, err
@@ -204,6 +221,7 @@ func (p *pass) end(c *chunk, id uuid.UUID, endings []checkpoint.Ending) error {
 	}
 	p.step("before_record", c)
 	err := p.recorder.commit(e)
+	p.moved()
 	p.step("after_record", c)
 	if err == nil && slices.ContainsFunc(endings, func(e checkpoint.Ending) bool { return e.Outcome == checkpoint.Imported }) {
 		p.o.Watch.succeeded(p.now())

@@ -91,8 +91,30 @@ func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report
 	}
 	sum.Fill(r)
 	r.Progress = mergeProgress(r.StartedAt, runs, parts)
-	end(r, runs)
+	if m.Shards > 1 {
+		r.Shards = m.Shards
+	}
+	if addMissing(r); len(r.Runs) == len(runs) {
+		end(r, runs)
+	}
 	return r, nil
+}
+
+// addMissing adds the shards that were never started, whose rows nobody has counted:
+// about as many in each as in those that were.
+func addMissing(r *report.Report) {
+	known := make(map[int]bool, len(r.Runs))
+	for _, run := range r.Runs {
+		known[run.Shard] = true
+	}
+	each := (r.Counts.Read + r.Remaining.Rows) / int64(max(len(known), 1))
+	for shard := range r.Shards {
+		if !known[shard] {
+			r.Runs = append(r.Runs, report.RunState{Shard: shard, State: report.Missing, Left: each})
+			r.Remaining = report.Remaining{Rows: r.Remaining.Rows + each, Estimated: true}
+		}
+	}
+	slices.SortFunc(r.Runs, func(a, b report.RunState) int { return cmp.Compare(a.Shard, b.Shard) })
 }
 
 // precedence is the order in which exit codes speak for several shards.
@@ -105,7 +127,7 @@ func end(r *report.Report, runs []checkpoint.Run) {
 	for i := range runs {
 		if runs[i].FinishedAt.IsZero() || runs[i].ExitCode == nil {
 			if !runs[i].Alive {
-				r.StoppedBy, r.Error = "error", "the worker died without a word (killed, or its machine failed); the same command goes on from here"
+				r.StoppedBy, r.Error = "error", r.ShardTrouble()
 			}
 			return
 		}

@@ -90,6 +90,7 @@ func (p *pass) feed(ctx context.Context, chunks chan<- *chunk) error {
 		if err != nil {
 			return err
 		}
+		p.moved()
 		after, end = page.Next, page.End
 		p.countValues(page.Rows)
 		if end {

@@ -98,6 +98,7 @@ func newState(w *migrate.Watch, info Info) *state {
 		{"lease_held", "1 while the shard's lease is held.", nil},
 		{"lease_age_seconds", "How long ago the lease was renewed.", nil},
 		{"lease_remaining_seconds", "How long the lease holds unless renewed.", nil},
+		{"last_progress_timestamp_seconds", "When anything last moved, or was knowingly waited for (the pace, an operator, a database); absent before the first.", nil},
 		{"last_success_timestamp_seconds", "When an import was last recorded; absent before the first.", nil},
 		{"ready", "1 while /readyz says so.", nil},
 	} {
@@ -140,6 +141,9 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	gauge("source_rows_estimated", one(n.Estimated))
 	gauge("remaining_rows", float64(r.Remaining.Rows))
 	gauge("reader_ahead_rows", float64(n.Ahead))
+	if !n.LastProgress.IsZero() {
+		gauge("last_progress_timestamp_seconds", float64(n.LastProgress.UnixMilli())/1000)
+	}
 	if r.Mode == "dry-run" {
 		return
 	}

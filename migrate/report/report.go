@@ -351,5 +351,4 @@ type RunCounts struct {
 	Store      Store            `json:"store"`
 	Warnings   []string         `json:"warnings,omitempty"`
 	StoppedBy  string           `json:"stoppedBy,omitempty"` // once it has ended
-	Shards     int              `json:"shards,omitempty"`    // how many there are; 0 stands for 1
 }
