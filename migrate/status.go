@@ -64,12 +64,6 @@ func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report
 		r.Calls.Add(c.Calls)
 		r.Remaining.Rows += c.Remaining.Rows
 		r.Remaining.Estimated = r.Remaining.Estimated || c.Remaining.Estimated
-		if w := c.Walk; w != nil {
-			if r.Walk == nil {
-				r.Walk = new(report.Walk)
-			}
-			r.Walk.Number, r.Walk.Open = max(r.Walk.Number, w.Number), r.Walk.Open+w.Open
-		}
 		if r.StartedAt.IsZero() || run.StartedAt.Before(r.StartedAt) {
 			r.StartedAt = run.StartedAt.UTC()
 		}
@@ -87,6 +81,7 @@ func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report
 		}
 		r.Runs = append(r.Runs, stateOf(run, c))
 	}
+	r.Walk = laterWalk(runs, parts)
 	addMissing(r, parts)
 	sum.Fill(r)
 	r.Progress = mergeProgress(r.StartedAt, runs, parts)
@@ -119,6 +114,28 @@ func newestCut(runs []checkpoint.Run, parts []report.RunCounts) (int, []checkpoi
 		shards = 0
 	}
 	return shards, alike, theirs
+}
+
+// laterWalk returns the walk that all shards are in that have not ended, or if
+// all have, were in; nil: the first, of one of them at least.
+func laterWalk(runs []checkpoint.Run, parts []report.RunCounts) *report.Walk {
+	over := !slices.ContainsFunc(runs, func(r checkpoint.Run) bool { return r.FinishedAt.IsZero() })
+	var sum *report.Walk
+	for i := range runs {
+		w := parts[i].Walk
+		switch {
+		case !over && !runs[i].FinishedAt.IsZero():
+			continue
+		case w == nil && !over:
+			return nil
+		case w == nil:
+			continue
+		case sum == nil:
+			sum = new(report.Walk)
+		}
+		sum.Number, sum.Open = max(sum.Number, w.Number), sum.Open+w.Open
+	}
+	return sum
 }
 
 // addMissing adds the shards that were never started, with as many rows as the

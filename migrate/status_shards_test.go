@@ -135,3 +135,28 @@ func TestStatusReport_LeavesOutOtherCuts(t *testing.T) {
 		t.Errorf("all of one cut: got %s of %d with %d rows, want %s of 4 with 280", got, r.Shards, r.Counts.Read, want)
 	}
 }
+
+// A shard that looks for changes does not hide that another is in its first walk.
+func TestStatusReport_WalksOfShards(t *testing.T) {
+	t.Parallel()
+	walk := func(text string) func(*checkpoint.Run) {
+		return func(r *checkpoint.Run) {
+			r.Counts = []byte(strings.Replace(string(r.Counts), "{", `{"walk":`+text+",", 1))
+		}
+	}
+	second := walk(`{"number":2,"open":3}`)
+	for _, c := range []struct {
+		name string
+		runs []checkpoint.Run
+		want string
+	}{
+		{"one in the first", []checkpoint.Run{ofShard(1, 0, 2), ofShard(2, 1, 2, second)}, "<nil>"},
+		{"all in a later one", []checkpoint.Run{ofShard(1, 0, 2, walk(`{"number":3,"open":1}`)), ofShard(2, 1, 2, second)}, "&{3 4}"},
+		{"one has ended", []checkpoint.Run{ofShard(1, 0, 2), ofShard(2, 1, 2, second, finished(0, 0))}, "<nil>"},
+		{"all have ended", []checkpoint.Run{ofShard(1, 0, 2, finished(0, 0)), ofShard(2, 1, 2, second, finished(0, 0))}, "&{2 3}"},
+	} {
+		if got := fmt.Sprint(statusOf(t, c.runs...).Walk); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
+		}
+	}
+}
