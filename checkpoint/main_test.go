@@ -90,6 +90,26 @@ func (b *bench) record(batch Batch) Recorded {
 	return out
 }
 
+// lookUp returns what is known of keys and identities, those that are known.
+func (s *Store) lookUp(t *testing.T, migration int64, keys []string, identities []Hash) (map[string]Prior, map[Hash][]string) {
+	t.Helper()
+	asked := make([]Asked, len(keys))
+	for i, key := range keys {
+		asked[i].Key = key
+	}
+	list, err := s.Priors(t.Context(), migration, asked)
+	must(t, err)
+	priors := map[string]Prior{}
+	for i, p := range list {
+		if p.Outcome != "" {
+			priors[keys[i]] = p
+		}
+	}
+	owners, err := s.Owners(t.Context(), migration, identities)
+	must(t, err)
+	return priors, owners
+}
+
 // call records the intent and then the answer of one call.
 func (b *bench) call(endings ...Ending) uuid.UUID {
 	b.Helper()
@@ -197,7 +217,7 @@ func intent(endings ...Ending) Intent {
 
 // answer is the answer to an intent's call.
 func answer(in Intent, endings ...Ending) Answer {
-	return Answer{Call: in.ID, Connector: in.Connector, Endings: endings}
+	return Answer{Call: in.ID, Endings: endings}
 }
 
 // must ends the test at an error.

@@ -65,7 +65,7 @@ func (s *Store) Settle(ctx context.Context, l Lease, run int64, ids []uuid.UUID)
 		)
 		INSERT INTO {schema}.tokens AS t
 			(migration_id, key, connector, environment, outcome, reason, detail, attempts, fingerprint, identity, run_id, updated_at)
-		SELECT DISTINCT ON (o.key) $1::bigint, o.key, settled.connector, o.environment, 'unknown', 'in_doubt',
+		SELECT DISTINCT ON (o.key) $1::bigint, o.key, settled.connector, coalesce(o.environment, settled.environments[1]), 'unknown', 'in_doubt',
 			'the run ended before the answer to its call was recorded', 1, o.fingerprint, o.identity, $3, now()
 		FROM settled, unnest(keys, environments, fingerprints, identities) AS o (key, environment, fingerprint, identity)
 		WHERE NOT EXISTS (SELECT FROM {schema}.tokens known

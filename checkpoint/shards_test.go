@@ -179,7 +179,7 @@ func TestRecord_ExclusiveIntentsTakeTurns(t *testing.T) {
 	}
 }
 
-func TestLookupShared_KnowsOfCallsThatStand(t *testing.T) {
+func TestOwnersShared_KnowsOfCallsThatStand(t *testing.T) {
 	t.Parallel()
 	s := newMigrations(t)
 	b := shard(t, s, 0, 2)
@@ -188,10 +188,10 @@ func TestLookupShared_KnowsOfCallsThatStand(t *testing.T) {
 	again.Identity = imported("a").Identity
 	b.record(Batch{Intents: []Intent{intent(again), intent(imported("c"))}})
 	ids := []Hash{imported("a").Identity, imported("c").Identity, hash("other")}
-	_, owners, err := s.LookupShared(t.Context(), 1, nil, ids)
+	owners, err := s.OwnersShared(t.Context(), 1, ids)
 	must(t, err)
 	equal(t, "owners", []string{fmt.Sprint(owners[ids[0]], owners[ids[1]], owners[ids[2]])}, "[a b] [c] []")
-	_, owners, err = s.Lookup(t.Context(), 1, nil, ids)
+	owners, err = s.Owners(t.Context(), 1, ids)
 	must(t, err)
 	equal(t, "owners, to a worker that is alone", []string{fmt.Sprint(owners[ids[0]], owners[ids[1]])}, "[a] []")
 }

@@ -69,6 +69,8 @@ type pass struct {
 	cut      context.Context
 	cutShort context.CancelFunc // ends cut
 
+	blank bool // nothing of the migration was on record when the run began
+
 	rows      atomic.Int64 // taken from the source in this walk
 	read      atomic.Int64 // rows of the walk that are behind the reader, for progress
 	sealed    atomic.Int64 // values of this walk's rows that the store had encrypted

@@ -138,14 +138,15 @@ type importer interface {
 // lookup reads what the checkpoint knows; a checkpoint without the migration is
 // an empty one.
 type lookup interface {
-	Lookup(ctx context.Context, migration int64, keys []string, identities []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash][]string, error)
+	Priors(ctx context.Context, migration int64, asked []checkpoint.Asked) ([]checkpoint.Prior, error)
+	Owners(ctx context.Context, migration int64, identities []checkpoint.Hash) (map[checkpoint.Hash][]string, error)
 }
 
 // amongOthers is the lookup of a shard, beside which others make calls.
-type amongOthers struct{ store *checkpoint.Store }
+type amongOthers struct{ *checkpoint.Store }
 
-func (a amongOthers) Lookup(ctx context.Context, migration int64, keys []string, identities []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash][]string, error) {
-	return a.store.LookupShared(ctx, migration, keys, identities)
+func (a amongOthers) Owners(ctx context.Context, migration int64, identities []checkpoint.Hash) (map[checkpoint.Hash][]string, error) {
+	return a.OwnersShared(ctx, migration, identities)
 }
 
 const (

@@ -42,7 +42,7 @@ func (p *pass) refresh(ctx context.Context, c *chunk) (*chunk, []*chunk, error) 
 		}
 		p.judge.release(it.identity, it.key)
 	}
-	rulings, err := p.judgeRows(ctx, anew)
+	rulings, err := p.judgeRows(ctx, anew, false)
 	if err != nil {
 		return nil, nil, err
 	}

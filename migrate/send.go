@@ -208,13 +208,13 @@ func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 // withdraw removes the intent of a call that was certainly not made, or that
 // was refused as a whole.
 func (p *pass) withdraw(id uuid.UUID, c *chunk) error {
-	return p.recorder.commit(&entry{answer: &checkpoint.Answer{Call: id, Connector: c.connector}})
+	return p.recorder.commit(&entry{answer: &checkpoint.Answer{Call: id}})
 }
 
 // end records how items ended and removes the intent. Items that end for good
 // give up their claims.
 func (p *pass) end(c *chunk, id uuid.UUID, endings []checkpoint.Ending) error {
-	e := &entry{answer: &checkpoint.Answer{Call: id, Connector: c.connector, Endings: endings}}
+	e := &entry{answer: &checkpoint.Answer{Call: id, Endings: endings}}
 	for i, it := range c.items {
 		to := standing{endings[i].Outcome, endings[i].Reason}
 		e.moves = append(e.moves, move{it.place(), it.standing, to})
@@ -236,7 +236,7 @@ func (p *pass) end(c *chunk, id uuid.UUID, endings []checkpoint.Ending) error {
 		return err
 	}
 	for i, it := range c.items {
-		it.standing, it.sent = e.moves[i].to, true
+		it.standing, it.sent, it.known = e.moves[i].to, true, true
 		p.log.Trace().Str("key", it.key).Str("outcome", string(it.standing.outcome)).Str("reason", it.standing.reason).Msg("row")
 		p.judge.release(it.identity, it.key)
 	}
