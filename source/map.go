@@ -35,35 +35,33 @@ func newMapper(columns []column, o Options) *mapper {
 	return &mapper{columns: columns, o: o, ends: make([]int, len(columns)), extra: make([]value, len(columns))}
 }
 
-// row maps the values of one result row, read at now; only its Key is the
-// caller's to set. The first problem, in the order of the calls below, decides
+// row maps the values of one result row, read at now, into row, which is zero but
+// for the Key: that is the caller's to set. The first problem, in the order of the calls below, decides
 // the reason.
-func (m *mapper) row(raw [][]byte, now time.Time) Row {
+func (m *mapper) row(row *Row, raw [][]byte, now time.Time) {
 	m.load(raw)
-	var row Row
 	t := &row.Token
-	m.checkText(&row, fProvider, fConnector)
-	m.checkConnector(&row)
+	m.checkText(row, fProvider, fConnector)
+	m.checkConnector(row)
 	if reason := m.text(fSkip); reason != "" {
-		m.skip(&row, Reason(reason))
+		m.skip(row, Reason(reason))
 	}
-	m.route(&row)
-	m.open(&row)
+	m.route(row)
+	m.open(row)
 	if row.Reason == "" {
-		t.AccessToken = m.credential(&row, fAccessToken)
-		t.RefreshToken = m.credential(&row, fRefreshToken)
+		t.AccessToken = m.credential(row, fAccessToken)
+		t.RefreshToken = m.credential(row, fRefreshToken)
 	}
-	m.subject(&row)
-	m.environment(&row)
+	m.subject(row)
+	m.environment(row)
 	if row.Reason == "" {
-		m.expiry(&row, now)
-		m.rest(&row)
+		m.expiry(row, now)
+		m.rest(row)
 	}
 	if row.Reason != "" {
 		row.MadeUpExpiry = false
 		row.Token = connect.Token{Environment: t.Environment, Subject: t.Subject}
 	}
-	return row
 }
 
 // load copies a row's values into one string, from which everything is sliced:

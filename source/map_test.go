@@ -53,7 +53,9 @@ func mapKinds(kinds [fieldCount]kind, o Options, changes fields, null ...field) 
 	if o.Routes.Connector == "" && o.Routes.ByProvider == nil {
 		o.Routes = slack
 	}
-	return newMapper(columns, o.withDefaults()).row(raw, testNow)
+	var row Row
+	newMapper(columns, o.withDefaults()).row(&row, raw, testNow)
+	return row
 }
 
 // binaryList is the array of these elements as the server sends it; "NULL" is
@@ -358,10 +360,11 @@ func TestMapper_Parties(t *testing.T) {
 func TestMapper_RowsDoNotShareMemory(t *testing.T) {
 	m := newMapper([]column{{field: fAccessToken, kind: kindText}, {field: fSubjectID, kind: kindText}}, Options{Routes: slack}.withDefaults())
 	raw := [][]byte{[]byte("first"), []byte("one")}
-	first := m.row(raw, testNow)
+	var first, second Row
+	m.row(&first, raw, testNow)
 	copy(raw[0], "other")
 	copy(raw[1], "two")
-	m.row(raw, testNow)
+	m.row(&second, raw, testNow)
 	if got := first.Token.Subject.ID; got != "one" {
 		t.Errorf("got subject %q after the next row was read, want one", got)
 	}

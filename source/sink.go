@@ -35,9 +35,8 @@ type plainSink struct {
 }
 
 func (s *plainSink) add(key string, values [][]byte) {
-	row := s.mapper.row(values, s.now)
-	row.Key = key
-	s.rows = append(s.rows, row)
+	s.rows = append(s.rows, Row{Key: key})
+	s.mapper.row(&s.rows[len(s.rows)-1], values, s.now)
 }
 
 func (s *plainSink) len() int      { return len(s.rows) }
@@ -99,8 +98,8 @@ func (s *openingSink) hand() {
 		m := newMapper(s.r.columns, s.r.o)
 		b.rows = make([]Row, len(b.keys))
 		for i := range b.keys {
-			b.rows[i] = m.row(b.values[i], s.now)
 			b.rows[i].Key = b.keys[i]
+			m.row(&b.rows[i], b.values[i], s.now)
 		}
 		b.values = nil
 		return nil

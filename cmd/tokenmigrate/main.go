@@ -39,8 +39,12 @@ func main() {
 	drain, cut, stop := signals()
 	code := run(drain, cut, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
 	stop()
+	atExit()
 	os.Exit(code)
 }
+
+// atExit is set in binaries that are built to be measured.
+var atExit = func() {}
 
 // signals returns a context that the first SIGINT or SIGTERM ends, and one that
 // the second ends.

@@ -2,7 +2,6 @@ package connect
 
 import (
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -147,26 +146,6 @@ func FuzzAnswer(f *testing.F) {
 			}
 		}
 	})
-}
-
-func BenchmarkDecodeAnswer(b *testing.B) {
-	var body strings.Builder
-	body.WriteString(`{"accepted":100,"imported":100,"tokens":[`)
-	for i := range 100 {
-		if i > 0 {
-			body.WriteByte(',')
-		}
-		fmt.Fprintf(&body, `{"name":"n","expiresAt":1790000000000,"refreshTokenExpiresAt":1790000000000,"scopes":["chat:write","users:read"],
-			"tenant":{"id":"T%d","name":"Acme"},"data":{"team":{"id":"T1"}},"subject":{"type":"user","id":"user_%d"},"environment":"production","succeeded":true}`, i, i)
-	}
-	body.WriteString(`]}`)
-	b.SetBytes(int64(body.Len()))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := decodeAnswer([]byte(body.String()), 100); err != nil {
-			b.Fatal(err)
-		}
-	}
 }
 
 // show prints a value with what its pointers point to.

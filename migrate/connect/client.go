@@ -108,7 +108,7 @@ func (c *Client) Import(ctx context.Context, connector string, tokens []Token) (
 	defer cancel()
 
 	var conn connTrace
-	body := AppendBody(make([]byte, 0, 1024*len(tokens)), tokens)
+	body := encode(tokens)
 	req := c.request(httptrace.WithClientTrace(callCtx, conn.hooks()), connector, credential, body)
 	req.GetBody = func() (io.ReadCloser, error) {
 		if conn.written.Load() {
@@ -144,6 +144,9 @@ func (c *Client) Import(ctx context.Context, connector string, tokens []Token) (
 	}
 	return answer, nil
 }
+
+// encode returns the body of a call.
+func encode(tokens []Token) []byte { return AppendBody(make([]byte, 0, 1024*len(tokens)), tokens) }
 
 // checkCall refuses what cannot be sent.
 func checkCall(connector string, credential Secret) error {
