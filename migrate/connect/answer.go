@@ -24,7 +24,7 @@ type Answer struct {
 // endpoint sent it: scrub it before printing it.
 type Result struct {
 	// Succeeded is nil where the field is missing, not a boolean, or given twice
-	// with different values.
+	// with different values. What it points to is not the caller's to change.
 	Succeeded *bool
 
 	// HasSubject tells that the result names whose token it is: an object with
@@ -54,9 +54,8 @@ const (
 // "succeeded"), a field of another type is passed over rather than an error, and
 // it is several times faster.
 func decodeAnswer(body []byte, n int) (Answer, error) {
-	var whole json.RawMessage
-	if err := json.Unmarshal(body, &whole); err != nil { // checks the syntax of all of it
-		return Answer{}, describeSyntax(err)
+	if !json.Valid(body) { // all of it
+		return Answer{}, describeSyntax(json.Unmarshal(body, new(json.RawMessage)))
 	}
 	body = trimSpace(body)
 	if body[0] != '{' {
@@ -260,6 +259,12 @@ func text(value []byte) (string, bool) {
 		return "", false
 	}
 	inner := value[1 : len(value)-1]
+	switch string(inner) { // what nearly every result says costs no memory
+	case SubjectUser:
+		return SubjectUser, true
+	case "production":
+		return "production", true
+	}
 	if bytes.IndexByte(inner, '\\') < 0 {
 		return strings.ToValidUTF8(string(inner), "\uFFFD"), true
 	}
@@ -273,12 +278,15 @@ func text(value []byte) (string, bool) {
 func boolean(value []byte) *bool {
 	switch string(value) {
 	case "true":
-		return new(true)
+		return &yes
 	case "false":
-		return new(false)
+		return &no
 	}
 	return nil
 }
+
+// What all results share that say the same.
+var yes, no = true, false
 
 // wholeNumber returns nil for what is no number, or none without a fraction; 3.0
 // and 3e0 are whole. Numbers beyond ±2^53 are not counts of anything.

@@ -145,8 +145,14 @@ func (c *Client) Import(ctx context.Context, connector string, tokens []Token) (
 	return answer, nil
 }
 
-// encode returns the body of a call.
-func encode(tokens []Token) []byte { return AppendBody(make([]byte, 0, 1024*len(tokens)), tokens) }
+// encode returns the body of a call, in memory of about its size.
+func encode(tokens []Token) []byte {
+	size := BodyOverhead
+	for i := range tokens {
+		size += tokens[i].about()
+	}
+	return AppendBody(make([]byte, 0, size), tokens)
+}
 
 // checkCall refuses what cannot be sent.
 func checkCall(connector string, credential Secret) error {

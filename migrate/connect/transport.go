@@ -19,6 +19,8 @@ const (
 	idleTimeout    = 90 * time.Second
 	maxIdle        = 64 // connections kept open: at least as many as there may be senders
 	maxHeader      = 256 << 10
+	// writeBuffer holds a usual call, header and body, so that it leaves in one piece.
+	writeBuffer = 64 << 10
 )
 
 // newTransport returns the Client's own transport. RoundTrip is called on it
@@ -54,6 +56,7 @@ func newTransport(plain bool, roots *x509.CertPool) *http.Transport {
 		MaxIdleConnsPerHost:    maxIdle,
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxHeader,
+		WriteBufferSize:        writeBuffer,
 		// A connection that died in silence is found before the next call is
 		// lost on it.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: pingTimeout, PingTimeout: pingTimeout},
