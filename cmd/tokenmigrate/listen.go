@@ -12,21 +12,26 @@ import (
 )
 
 // listen serves metrics and the live report of the run that watch looks at on
-// addr; an empty one is nowhere. close returns when nothing is served any more.
+// addr; an empty one is nowhere. close returns when nothing is served any more, and
+// leaves open pages the time to show the end, unless the command was stopped.
 //
 // Errors: a *usageError where the address cannot be had.
 func (a *app) listen(cmd *cobra.Command, addr string, cfg *Config, watch *migrate.Watch, log zerolog.Logger) (close func(), err error) {
 	if addr == "" {
 		return func() {}, nil
 	}
-	server, err := monitor.Listen(addr, monitor.New(watch, monitor.Info{
+	live := monitor.New(watch, monitor.Info{
 		Version: programVersion(), Migration: cfg.Migration, Connectors: connectorNames(cfg),
-	}))
+	})
+	server, err := monitor.Listen(addr, live)
 	if err != nil {
 		return nil, &usageError{cmd.CommandPath(), err}
 	}
 	log.Info().Str("addr", server.Addr()).Msg("listening: the live report at /, /metrics, /healthz and /readyz")
-	return server.Close, nil
+	return func() {
+		live.Linger(cmd.Context())
+		server.Close()
+	}, nil
 }
 
 // connectorNames returns the connectors that the configuration names.
