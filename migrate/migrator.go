@@ -102,7 +102,7 @@ type pass struct {
 // Errors wrap one of ErrNotImported, ErrRefused, ErrUnavailable, ErrHeld,
 // ErrStopped or ErrConfig, or are a *source.ConfigError or *pgerr.Error.
 func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
-	r := report.New(m.o.Migration, "run")
+	r := m.newReport("run")
 	m.o.Watch.begin(r)
 	defer m.o.Watch.end(r)
 	p, err := m.begin(ctx)
@@ -138,6 +138,15 @@ func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
 	}
 	m.o.finish(r, err)
 	return r, p.close(r, err)
+}
+
+// newReport returns a report that begins now.
+func (m *Migrator) newReport(mode string) *report.Report {
+	r := report.New(m.o.Migration, mode)
+	if m.o.Shards > 1 {
+		r.Shards, r.Shard = m.o.Shards, new(m.o.Shard)
+	}
+	return r
 }
 
 // begin makes sure of tables, migration, lease and run.
