@@ -231,16 +231,14 @@ func (p *pass) endAll(c *chunk, id uuid.UUID, outcome checkpoint.Outcome, reason
 	return p.end(c, id, endings)
 }
 
-// recordAnswer records what an answer says of each token. Those that it did not
-// name are sent once more, and again as long as every further answer names some
-// of them: so an endpoint that answers for only a part of each call is done with
-// in time, and a token that stays unmatched stood in an answer that told nothing
-// new.
+// recordAnswer records what an answer says of each token, and returns those that
+// it did not name, to be sent again.
 func (p *pass) recordAnswer(c *chunk, id uuid.UUID, m matching) ([]*chunk, error) {
 	endings := make([]checkpoint.Ending, len(c.items))
 	var unnamed []*item
-	open := false
+	open, news := false, false
 	for i, it := range c.items {
+		news = news || !it.sent
 		e := checkpoint.Ending{Sent: it.asSent(), Succeeded: m.succeeded[i]}
 		switch said := m.succeeded[i]; {
 		case said == nil:
@@ -264,19 +262,46 @@ func (p *pass) recordAnswer(c *chunk, id uuid.UUID, m matching) ([]*chunk, error
 	if open {
 		return nil, p.tooMuchRefused(c.connector)
 	}
-	if len(unnamed) == 0 || c.unmatched && m.named == 0 {
+	if m.named > 0 {
+		p.named.Add(1)
+	}
+	return p.askAgain(c, unnamed, m.named == 0, news)
+}
+
+// maxSilent is how many answers in a row may name none of a chunk's tokens.
+const maxSilent = 2
+
+// askAgain returns the tokens that an answer did not name, to be sent again, as
+// long as further answers name some of them; so an endpoint that answers for only
+// a part of each call is done with in time. After maxSilent answers in a row that
+// named none they stay unmatched. silent tells that this one did not; news, that
+// some of its tokens were sent for the first time: an endpoint that is silent
+// about these, and has named no token since, names none at all, which is an error.
+// Of what earlier runs left unmatched nothing of the kind follows.
+func (p *pass) askAgain(c *chunk, unnamed []*item, silent, news bool) ([]*chunk, error) {
+	if len(unnamed) == 0 {
 		return nil, nil
 	}
 	groups := apart(unnamed)
-	if m.named == 0 && len(groups) == 1 && len(c.items) > 1 {
-		return nil, fmt.Errorf("%w: the answer to a call of %d tokens named none of them, so that no outcome can be told; the tokens of this call are unknown (unmatched)", ErrRefused, len(c.items))
+	next := *c
+	next.silent, next.heard = 0, 0
+	if silent && len(groups) == 1 {
+		next.silent = c.silent + 1
+		switch {
+		case len(c.items) > 1 && (news || c.silent > 0) && c.heard == p.named.Load():
+			return nil, fmt.Errorf("%w: the answer to a call of %d tokens named none of them, so that no outcome can be told; the tokens of this call are unknown (unmatched)", ErrRefused, len(c.items))
+		case next.silent == maxSilent:
+			return nil, nil
+		case news:
+			next.heard = p.named.Load()
+		default:
+			next.heard = -1
+		}
 	}
 	p.log.Warn().Str("connector", c.connector).Int("tokens", len(unnamed)).Msg("the answer did not name every token; sending the others again")
 	var rest []*chunk
 	for _, group := range groups {
-		again := c.with(group)
-		again.unmatched = true
-		rest = append(rest, again)
+		rest = append(rest, next.with(group))
 	}
 	return rest, nil
 }
