@@ -203,12 +203,12 @@ func (p *pass) end(c *chunk, id uuid.UUID, endings []checkpoint.Ending) error {
 		p.o.Watch.succeeded(p.now())
 	}
 	if err != nil && !errors.Is(err, errSettled) {
-		if p.cut.Err() != nil { // cut short: the next run finds these in doubt
-			for i := range e.moves {
-				e.moves[i].to = standing{checkpoint.Unknown, reasonInDoubt}
-			}
-			p.ledger.apply(e.moves, false)
+		// The intent stands (cut short, or a checkpoint that takes nothing any more):
+		// the next run finds these in doubt.
+		for i := range e.moves {
+			e.moves[i].to = standing{checkpoint.Unknown, reasonInDoubt}
 		}
+		p.ledger.apply(e.moves, false)
 		return err
 	}
 	for i, it := range c.items {
