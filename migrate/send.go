@@ -87,12 +87,8 @@ func (p *pass) attempt(ctx context.Context, c *chunk) ([]*chunk, error) {
 func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 	id := uuid.New()
 	intent := checkpoint.Intent{ID: id, Connector: c.connector, Tokens: make([]checkpoint.Sent, len(c.items)), Settle: p.o.CallTimeout + settleMargin}
-	resent := int64(0)
 	for i, it := range c.items {
 		intent.Tokens[i] = it.asSent()
-		if it.sent {
-			resent++
-		}
 	}
 	p.step("before_intent", c)
 	if err := p.recorder.commit(&entry{intent: &intent}); err != nil {
@@ -105,11 +101,7 @@ func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 		// not made; if the lease is renewed the chunk is tried again.
 		return []*chunk{c}, p.withdraw(id, c)
 	}
-	p.ledger.wire(func(w *report.Calls) {
-		w.Made++
-		w.Tokens += int64(len(c.items))
-		w.ResentTokens += resent
-	})
+	p.countCall(c, 1)
 	tokens := c.tokens()
 	used := p.o.Credential()
 	start := p.now()
@@ -133,6 +125,9 @@ func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 	if v.mends && p.health.count() > 0 { // it was good before: a clock that jumped, a renewal
 		v.action = notMade
+	}
+	if v.status == statusNotSent {
+		p.countCall(c, -1)
 	}
 	switch v.action {
 	case notMade, doubt, misconfigure:
@@ -162,10 +157,6 @@ func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 		}
 		return []*chunk{c}, p.withdraw(id, c)
 	case notMade:
-		p.ledger.wire(func(w *report.Calls) {
-			w.Made--
-			w.Tokens -= int64(len(c.items))
-		})
 		if err := p.withdraw(id, c); err != nil {
 			return nil, err
 		}
@@ -180,6 +171,19 @@ func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 		return nil, errors.Join(p.withdraw(id, c), fmt.Errorf("%w: %s", ErrConfig, v.words))
 	}
 	return nil, errors.Join(p.withdraw(id, c), fmt.Errorf("%w: %s", ErrRefused, v.words))
+}
+
+// countCall counts a call for a chunk, or with -1 takes that back.
+func (p *pass) countCall(c *chunk, n int64) {
+	p.ledger.wire(func(w *report.Calls) {
+		w.Made += n
+		w.Tokens += n * int64(len(c.items))
+		for _, it := range c.items {
+			if it.sent {
+				w.ResentTokens += n
+			}
+		}
+	})
 }
 
 // withdraw removes the intent of a call that was certainly not made, or that
