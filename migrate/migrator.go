@@ -77,6 +77,7 @@ type pass struct {
 	plain     atomic.Int64 // those that it keeps in the clear, though it may encrypt
 	handed    atomic.Int64 // tokens meant for senders in this walk
 	admitted  int64        // likewise, in this run; the feeding goroutine's
+	named     atomic.Int64 // answers of this run that named a token
 	letGo     atomic.Int64 // of these, left pending for good
 	lastMoved atomic.Int64 // when there was progress, in Unix nanoseconds
 	total     atomic.Int64 // rows of the source, estimated until counted
