@@ -32,18 +32,40 @@ var resemblances = []struct {
 }{
 	{"Fernet", regexp.MustCompile(`^.{0,16}gAAAA[A-Za-z0-9_-]{90,}={0,2}'?$`), nil},
 	{"Better Auth", regexp.MustCompile(`^\$ba\$[^$]+\$[0-9a-f]{80,}$`), nil},
-	{"OpenSSL or CryptoJS", regexp.MustCompile(`^U2FsdGVkX1[89+/][A-Za-z0-9+/]{20,}={0,2}$`), nil},
+	{"OpenSSL or CryptoJS", regexp.MustCompile(`^(U2FsdGVkX1[89+/][A-Za-z0-9+/\s]{20,}={0,2}|(?i:53616c7465645f5f)[0-9A-Fa-f]{48,})$`), nil},
 	{"prisma-field-encryption", regexp.MustCompile(`^v[0-9]+\.aesgcm256\.[0-9a-f]{8}\.`), nil},
-	{"Twenty", regexp.MustCompile(`^enc:v[0-9]+:`), nil},
 	{"Vault's transit engine", regexp.MustCompile(`^vault:v[0-9]+:`), nil},
 	{"OpenPGP", regexp.MustCompile(`^-----BEGIN PGP MESSAGE`), nil},
-	{"AES with its IV, tag and ciphertext in hexadecimal", regexp.MustCompile(`^([0-9a-f]{24}|[0-9a-f]{32}):([0-9a-f]{32}:([0-9a-f]{2})+|([0-9a-f]{2})+:[0-9a-f]{32})$`), nil},
+	{"OpenPGP", regexp.MustCompile(`^(\\x|[hjw][A-Za-z0-9+/]|[8Cc][0-9A-Fa-f])`), isPGP},
+	{aesParts, regexp.MustCompile(`(?i)^` + nodeMark + `(([0-9a-f]{32}){1,4}:)?([0-9a-f]{24}|[0-9a-f]{32})[:.]([0-9a-f]{32}[:.]([0-9a-f]{2})+|([0-9a-f]{2})+[:.][0-9a-f]{32})$`), nil},
+	{aesParts, regexp.MustCompile(`(?i)^` + nodeMark + `([0-9a-f]{32}:[0-9a-f]{24}:([0-9a-f]{2})+|([0-9a-f]{24}|[0-9a-f]{32}):([0-9a-f]{2}){16,})$`), nil},
+	{aesParts, regexp.MustCompile(`^` + nodeMark + `(` + b64of12or16 + `[:.]` + b64of16 + `[:.]` + b64 + `|` + b64of12or16 + `[:.]` + b64 + `[:.]` + b64of16 + `|` + b64of16 + `:` + b64of12or16 + `:` + b64 + `|` + b64of16 + `:[A-Za-z0-9+/]{22,}={0,2})$`), nil},
+	{"Twenty", regexp.MustCompile(`^enc:v[0-9]+:`), nil},
 	{"Rails' MessageEncryptor", regexp.MustCompile(`^[A-Za-z0-9+/]{20,}={0,2}--([0-9a-f]{40,64}|[A-Za-z0-9+/]{16}--[A-Za-z0-9+/]{22}==)$`), nil},
 	{"Laravel", regexp.MustCompile(`^eyJpdiI6[A-Za-z0-9+/]{40,}={0,2}$`), envelope(base64.StdEncoding, "iv", "value")},
+	{"Active Record Encryption", regexp.MustCompile(`^\{`), func(text string) bool { return hasFields(text, "p", "h") }},
 	{"a JSON envelope", regexp.MustCompile(`^\{`), func(text string) bool {
-		return hasFields(text, "p", "h") || hasFields(text, "iv", "data") || hasFields(text, "iv", "ciphertext") ||
-			hasFields(text, "iv", "content") || hasFields(text, "iv", "encryptedData") || hasFields(text, "encrypted_credentials")
+		fields := nodeFields([]byte(text))
+		return nodeField(fields, "iv") != nil && nodeField(fields, "ct") != nil || hasFields(text, "encrypted_credentials")
 	}},
+}
+
+const (
+	aesParts = "AES with its IV, tag and ciphertext in parts"
+	// nodeMark is what applications' own code writes before the parts: "v1:", "enc:v2:".
+	nodeMark = `([A-Za-z][\w-]{0,15}:){0,2}`
+	// Base64 with its padding, which no token has in its middle: of an IV or a tag.
+	b64, b64of16, b64of12or16 = `[A-Za-z0-9+/]+={0,2}`, `[A-Za-z0-9+/]{22}==`, `([A-Za-z0-9+/]{16}|[A-Za-z0-9+/]{22}==)`
+)
+
+// isPGP tells a whole message, of bytea's hexadecimal, of hexadecimal or of base64.
+func isPGP(text string) bool {
+	raw, _, ok := pgpBytes([]byte(text))
+	if !ok || !pgpBegins(raw) {
+		return false
+	}
+	_, err := parsePGP(raw)
+	return err == nil
 }
 
 // envelope tells base64 of a JSON object with these fields.
