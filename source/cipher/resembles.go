@@ -35,6 +35,8 @@ var resemblances = []struct {
 	{"OpenSSL or CryptoJS", regexp.MustCompile(`^(U2FsdGVkX1[89+/][A-Za-z0-9+/\s]{20,}={0,2}|(?i:53616c7465645f5f)[0-9A-Fa-f]{48,})$`), nil},
 	{"prisma-field-encryption", regexp.MustCompile(`^v[0-9]+\.aesgcm256\.[0-9a-f]{8}\.`), nil},
 	{"Vault's transit engine", regexp.MustCompile(`^vault:v[0-9]+:`), nil},
+	{"AWS KMS", regexp.MustCompile(`^AQICAH[A-Za-z0-9+/]{100,}={0,2}$`), nil},
+	{"Iron", regexp.MustCompile(`^Fe26\.[0-9]+\*`), nil},
 	{"OpenPGP", regexp.MustCompile(`^-----BEGIN PGP MESSAGE`), nil},
 	{"OpenPGP", regexp.MustCompile(`^(\\x|[hjw][A-Za-z0-9+/]|[8Cc][0-9A-Fa-f])`), isPGP},
 	{aesParts, regexp.MustCompile(`(?i)^` + nodeMark + `(([0-9a-f]{32}){1,4}:)?([0-9a-f]{24}|[0-9a-f]{32})[:.]([0-9a-f]{32}[:.]([0-9a-f]{2})+|([0-9a-f]{2})+[:.][0-9a-f]{32})$`), nil},

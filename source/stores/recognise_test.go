@@ -265,6 +265,9 @@ func TestRecognise_SealedDrafts(t *testing.T) {
 		{"an object", "access_token jsonb", `{"iv": "00112233445566778899aabb", "tag": "00112233445566778899aabbccddeeff", "data": "11"}`, "node-aes", Params{"table": "t", "layout": "json"}, "a JSON envelope"},
 		{"with a salt", "access_token text", hexes(32, 16, 16, 40), "node-aes", Params{"table": "t", "layout": "salt:iv:tag:ct", "salt_length": "32"}, "AES with its IV"},
 		{"with an IV beside", "access_token_iv text, access_token_tag text, access_token text", "AAECAwQFBgc=", "node-aes", Params{"table": "t"}, "access_token_iv is beside"},
+		{"a blob", "access_token text", "/v8AAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyAhIiM=", "node-aes", Params{"table": "t", "layout": "iv+tag+ct"}, "base64 of bytes"},
+		{"base64 of text", "access_token text", "eyJhIjoiYWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoifQ==", "", nil, ""},
+		{"letters and digits", "access_token text", "EAAGm0PX4ZCpsBAKZAwe5jvq2ZCmZCkR0EAAGm0PX4ZCpsBAKZAwe5jv", "", nil, ""},
 		{"JWT", "access_token text", "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJlLXNpZ25hdHVyZS1zaWduYXR1cmU", "", nil, ""},
 		{"two parts", "access_token text", "1234567890-AbCdEf:GhIjKlMnOpQrStUvWxYz", "", nil, ""},
 	} {

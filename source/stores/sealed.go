@@ -1,6 +1,7 @@
 package stores
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -21,6 +22,8 @@ type look struct {
 	rows   int
 	of     map[string]int // rows with an encrypted value, by its format's name
 	shapes []int          // rows that a shape of nodeShapes takes
+	blobs  int            // rows with base64 of bytes that are no text
+	signs  int            // those with a sign that tokens hardly have
 	marks  map[string]int // rows by what stands before the parts, such as "v1:"
 }
 
@@ -61,8 +64,12 @@ func sealedName(text string) string {
 	return noText
 }
 
-// noText is the name of values that are bytes of no known format.
-const noText = "bytes that are no text"
+// noText is the name of values that are bytes of no known format, and blobs of
+// those that are base64 of such bytes.
+const (
+	noText = "bytes that are no text"
+	blobs  = "base64 of bytes that are no text"
+)
 
 // nodeShape is how parts may lie in the values of an application's own code.
 type nodeShape struct {
@@ -97,6 +104,12 @@ var nodeMark = regexp.MustCompile(`^[A-Za-z][\w-]{0,15}:`)
 // that is how one does.
 func (l *look) shape(text string) {
 	text = strings.TrimSpace(text)
+	if b, err := base64.StdEncoding.DecodeString(text); err == nil && len(b) >= 12+16 && !utf8.Valid(b) {
+		l.blobs++
+		if strings.ContainsAny(text, "+/=") {
+			l.signs++
+		}
+	}
 	mark, rest := "", text
 	for range 3 {
 		taken := false
@@ -123,7 +136,7 @@ func (l *look) shape(text string) {
 func (l *look) params() (Params, int) {
 	best := 0
 	for i, n := range l.shapes {
-		if n > l.shapes[best] {
+		if n*10 > l.shapes[best]*11 { // some values may be damaged
 			best = i
 		}
 	}
@@ -146,7 +159,7 @@ func (l *look) params() (Params, int) {
 // in tables that are not theirs. For "" nothing does.
 var openedBy = map[string]string{
 	"Fernet": "fernet", "Laravel": "laravel", "OpenPGP": "pgcrypto", "prisma-field-encryption": "prisma-field-encryption",
-	"Active Record Encryption": "rails", "Vault's transit engine": "", "Rails' MessageEncryptor": "",
+	"Active Record Encryption": "rails", "Vault's transit engine": "", "AWS KMS": "", "Iron": "", "Rails' MessageEncryptor": "",
 }
 
 // namedSealed are names of columns that hold encrypted values.
@@ -178,12 +191,15 @@ func (d *Draft) byValue(c *Catalogue, l *look) {
 		}
 	}
 	n := l.of[most]
-	if most == "" {
-		// One value of such parts may be anything; all of them are not.
-		if alike == 0 || alike*10 < l.rows*9 {
+	if most == "" { // one value that has such a form may be anything; all of them are not
+		switch {
+		case alike > 0 && alike*10 >= l.rows*9:
+			most, n = "an IV, a ciphertext and perhaps a tag", alike
+		case l.blobs > 0 && l.blobs*10 >= l.rows*9 && l.signs*2 > l.blobs:
+			most, n = blobs, l.blobs
+		default:
 			return
 		}
-		most, n = "an IV, a ciphertext and perhaps a tag", alike
 	}
 	opener, known := openedBy[most]
 	if !known {
@@ -197,6 +213,9 @@ func (d *Draft) byValue(c *Catalogue, l *look) {
 	case alike > 0:
 	case most == "a JSON envelope":
 		params = Params{"layout": "json"}
+	case most == blobs:
+		params = Params{"layout": "iv+tag+ct"}
+		d.note("Such values show little of themselves: see that your code does encrypt them, and in which order it writes iv, tag and ct.")
 	case most == noText:
 		params = Params{"layout": "iv+tag+ct", "encoding": "raw"}
 		d.note("Bytes show little of themselves. If pgcrypto's function encrypt made them, write store: pgcrypto, with function: encrypt in params.")
