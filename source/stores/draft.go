@@ -30,6 +30,7 @@ type Draft struct {
 	Sealed string
 	Store  *Store
 	Params Params
+	Keys   map[string]bool // names of Store's keys, and whether the values call for them
 
 	guessed Params // columns by the names of tableColumns
 	likely  int

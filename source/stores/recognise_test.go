@@ -271,9 +271,9 @@ func TestRecognise_SealedDrafts(t *testing.T) {
 		{"JWT", "access_token text", "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJlLXNpZ25hdHVyZS1zaWduYXR1cmU", "", nil, ""},
 		{"two parts", "access_token text", "1234567890-AbCdEf:GhIjKlMnOpQrStUvWxYz", "", nil, ""},
 	} {
-		s := recognise(t, newDatabase(t, "CREATE TABLE t (id int PRIMARY KEY, user_id int, \"providerId\" text, refresh_token text, "+c.columns+")",
-			"INSERT INTO t VALUES (1, 2, 'slack', NULL, "+beside(c.columns)+"'"+c.access+"')"), Limits{})
-		d := s.First
+		config := newDatabase(t, "CREATE TABLE t (id int PRIMARY KEY, user_id int, \"providerId\" text, refresh_token text, "+c.columns+")",
+			"INSERT INTO t VALUES (1, 2, 'slack', NULL, "+beside(c.columns)+"'"+c.access+"')")
+		d := recognise(t, config, Limits{}).First
 		if d == nil || d.Problem != nil {
 			t.Errorf("%s: got draft %v, want one without a problem", c.name, d)
 			continue
@@ -288,6 +288,14 @@ func TestRecognise_SealedDrafts(t *testing.T) {
 		}
 		if store != c.store || !maps.Equal(d.Params, want) || !strings.Contains(d.Sealed, c.sealed) || (d.Sealed == "") != (c.sealed == "") {
 			t.Errorf("%s: got store %q, parameters %v, sealed %q; want %q, %v, %q", c.name, store, d.Params, d.Sealed, c.store, want, c.sealed)
+		}
+		if store != "" {
+			if d := recognise(t, config, Limits{Store: store}).First; d.Store.Name != store || !maps.Equal(d.Params, want) {
+				t.Errorf("%s, asked for: got %s with %v, want %s with %v", c.name, d.Store.Name, d.Params, store, want)
+			}
+		}
+		if keys := d.Keys; store == "rails" && (!keys["primary_key"] || !keys["key_derivation_salt"] || keys["master_key"]) {
+			t.Errorf("%s: got keys %v, want those of Active Record Encryption", c.name, keys)
 		}
 		if len(d.Counts.Providers) != 1 || d.Counts.Providers[0].Provider != "slack" {
 			t.Errorf("%s: got providers %+v, want slack", c.name, d.Counts.Providers)

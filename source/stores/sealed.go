@@ -24,11 +24,12 @@ type look struct {
 	shapes []int          // rows that a shape of nodeShapes takes
 	blobs  int            // rows with base64 of bytes that are no text
 	signs  int            // those with a sign that tokens hardly have
+	keys   map[string]bool
 	marks  map[string]int // rows by what stands before the parts, such as "v1:"
 }
 
 func newLook() *look {
-	return &look{of: map[string]int{}, shapes: make([]int, len(nodeShapes())), marks: map[string]int{}}
+	return &look{of: map[string]int{}, shapes: make([]int, len(nodeShapes())), marks: map[string]int{}, keys: map[string]bool{}}
 }
 
 // errSeen ends the reading of a row that was looked at.
@@ -45,6 +46,11 @@ func (l *look) Open(in source.Values) (source.Opened, error) {
 		if name := sealedName(text); name != "" {
 			l.of[name]++
 			l.shape(text)
+			if s, ok := ByName(openedBy[name]); ok {
+				for _, k := range s.Keys {
+					l.keys[k.Name] = l.keys[k.Name] || k.Needed == nil || k.Needed(in)
+				}
+			}
 			break
 		} else if column == "access_token" {
 			l.shape(text)
@@ -207,6 +213,7 @@ func (d *Draft) byValue(c *Catalogue, l *look) {
 	}
 	d.seal(c, fmt.Sprintf("in %d of %d rows looked at they have the form of %s", n, l.rows, most), opener)
 	if d.Store != nodeAES {
+		d.Keys = l.keys
 		return
 	}
 	switch {
@@ -226,12 +233,15 @@ func (d *Draft) byValue(c *Catalogue, l *look) {
 // seal notes that values are encrypted, and by which store they may be opened:
 // the one of that name, if it can read the table.
 func (d *Draft) seal(c *Catalogue, why, opener string) {
-	d.Sealed, d.Store, d.Params = why, nil, nil
+	d.Sealed, d.Store, d.Params, d.Keys = why, nil, nil, nil
 	s, ok := ByName(opener)
 	if !ok {
 		return
 	}
 	if params := d.paramsFor(c, s); params != nil {
-		d.Store, d.Params = s, params
+		d.Store, d.Params, d.Keys = s, params, map[string]bool{}
+		for _, k := range s.Keys {
+			d.Keys[k.Name] = k.Needed == nil
+		}
 	}
 }
