@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // Resembles says by whose format a text is encrypted where that is unmistakable,
@@ -41,11 +42,15 @@ var resemblances = []struct {
 	{"OpenPGP", regexp.MustCompile(`^(\\x|[hjw][A-Za-z0-9+/]|[8Cc][0-9A-Fa-f])`), isPGP},
 	{aesParts, regexp.MustCompile(`(?i)^` + nodeMark + `(([0-9a-f]{32}){1,4}:)?([0-9a-f]{24}|[0-9a-f]{32})[:.]([0-9a-f]{32}[:.]([0-9a-f]{2})+|([0-9a-f]{2})+[:.][0-9a-f]{32})$`), nil},
 	{aesParts, regexp.MustCompile(`(?i)^` + nodeMark + `([0-9a-f]{32}:[0-9a-f]{24}:([0-9a-f]{2})+|([0-9a-f]{24}|[0-9a-f]{32}):([0-9a-f]{2}){16,})$`), nil},
-	{aesParts, regexp.MustCompile(`^` + nodeMark + `(` + b64of12or16 + `[:.]` + b64of16 + `[:.]` + b64 + `|` + b64of12or16 + `[:.]` + b64 + `[:.]` + b64of16 + `|` + b64of16 + `:` + b64of12or16 + `:` + b64 + `|` + b64of16 + `:[A-Za-z0-9+/]{22,}={0,2})$`), nil},
+	{aesParts, regexp.MustCompile(`^` + nodeMark + `(` + b64of12or16 + `[:.]` + b64of16 + `[:.]` + b64 + `|` + b64of12or16 + `[:.]` + b64 + `[:.]` + b64of16 + `|` + b64of16 + `:` + b64of12or16 + `:` + b64 + `|` + b64of16 + `:[A-Za-z0-9+/]{22,}={0,2}|([A-Za-z0-9+/]{16}|[0-9a-f]{32}):[A-Za-z0-9+/]{22,}={1,2})$`), nil},
 	{"Twenty", regexp.MustCompile(`^enc:v[0-9]+:`), nil},
 	{"Rails' MessageEncryptor", regexp.MustCompile(`^[A-Za-z0-9+/]{20,}={0,2}--([0-9a-f]{40,64}|[A-Za-z0-9+/]{16}--[A-Za-z0-9+/]{22}==)$`), nil},
 	{"Laravel", regexp.MustCompile(`^eyJpdiI6[A-Za-z0-9+/]{40,}={0,2}$`), envelope(base64.StdEncoding, "iv", "value")},
 	{"Active Record Encryption", regexp.MustCompile(`^\{`), func(text string) bool { return hasFields(text, "p", "h") }},
+	{"a JSON envelope in base64", regexp.MustCompile(`^eyJpdiI6[A-Za-z0-9+/]{40,}={0,2}$`), func(text string) bool {
+		fields := nodeFields([]byte(text))
+		return nodeField(fields, "iv") != nil && nodeField(fields, "ct") != nil
+	}},
 	{"a JSON envelope", regexp.MustCompile(`^\{`), func(text string) bool {
 		fields := nodeFields([]byte(text))
 		return nodeField(fields, "iv") != nil && nodeField(fields, "ct") != nil || hasFields(text, "encrypted_credentials")
@@ -68,6 +73,29 @@ func isPGP(text string) bool {
 	}
 	_, err := parsePGP(raw)
 	return err == nil
+}
+
+// Bytes counts texts that are standard base64 of bytes that are no text, as
+// ciphertexts mostly are, and now and then a provider's tokens.
+type Bytes struct{ all, blobs, marked int }
+
+// Add looks at one more text. It keeps nothing of it.
+func (c *Bytes) Add(text string) {
+	c.all++
+	b, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+	if err != nil || len(b) < 12+16 || utf8.Valid(b) { // an IV and a tag, at least
+		return
+	}
+	c.blobs++
+	if strings.ContainsAny(text, "+/=") { // which tokens of random letters do not have
+		c.marked++
+	}
+}
+
+// Likely reports whether nearly all of the texts are such, so that they are more
+// likely encrypted than not. It returns how many.
+func (c *Bytes) Likely() (n int, likely bool) {
+	return c.blobs, c.blobs > 0 && c.blobs*10 >= c.all*9 && c.marked*2 > c.blobs
 }
 
 // envelope tells base64 of a JSON object with these fields.

@@ -38,6 +38,7 @@ func TestResembles(t *testing.T) {
 		"aes-256-gcm:" + hexIV + ":" + hexIV + ":0badc0de":                                 aesParts,
 		b64IV + "." + b64IV + ".AAECAw==":                                                  aesParts,
 		"AAECAwQFBgcICQoL:" + b64IV + ":AAECAw==":                                          aesParts,
+		"AAECAwQFBgcICQoL:AAECAwQFBgcICQoLDA0ODxAREg==":                                    aesParts, // GCM, the tag at the end
 		"AAECAwQFBgcICQoL:AAECAw==:" + b64IV:                                               aesParts,
 		b64IV + ":AAECAwQFBgcICQoLDA0ODw==":                                                aesParts,
 		"U2FsdGVkX18DntyA7er74bcp1eFj\nmqssVe4i8pn0":                                       "OpenSSL or CryptoJS",
@@ -45,18 +46,40 @@ func TestResembles(t *testing.T) {
 		pgpHex:                                                                             "OpenPGP",
 		`\x` + pgpHex:                                                                      "OpenPGP",
 		base64.StdEncoding.EncodeToString(pgpRaw)[:76] + "\n" + base64.StdEncoding.EncodeToString(pgpRaw)[76:]: "OpenPGP",
+		hexIV + ":AAECAwQFBgcICQoLDA0ODxAREg==": aesParts, // as CryptoJS writes it
+		base64.StdEncoding.EncodeToString([]byte(`{"iv":"AAECAwQFBgcICQoL","content":"AAEC","tag":"` + b64IV + `"}`)): "a JSON envelope in base64",
 		`{"nonce":"ab","ciphertext":"cd"}`: "a JSON envelope",
 		`{"iv":"ab","data":"cd"}`:          "a JSON envelope",
 
 		"gAAAAshort": "", "ya29.a0AfH6SMB": "", "xoxb-1-2-abc": "", "gho_16C7e42F292c6912E7710c838347Ae178B4a": "",
 		"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln": "", "eyJpdiI6": "", "1//0gAAAA": "", "": "", "EAAG:123:456": "",
 		"1000." + hexIV + "." + hexIV: "", hexIV: "", hexIV + "-us21": "", "token:" + hexIV: "", hexIV + ":abc": "", pgpHex[:90]: "", "c30d0407" + hexIV: "",
-		"1234-AbC:SecretOfOAuth1": "", "MTIzNDU2Nzg5MDEyMzQ1Njc4.G1b2c3.AbCdEfGhIjKlMnOpQrStUvWxYz0": "", `{"nonce":"x"}`: "",
+		"1234-AbC:SecretOfOAuth1": "", "AAECAwQFBgcICQoL:AAECAwQFBgcICQoLDA0ODxAR": "", "MTIzNDU2Nzg5MDEyMzQ1Njc4.G1b2c3.AbCdEfGhIjKlMnOpQrStUvWxYz0": "", `{"nonce":"x"}`: "",
 		strings.Repeat("ab", 100): "", "0123:4567:89ab": "", `{"access_token":"x"}`: "", `{"iv":1`: "", "vault": "", "enc:": "",
 		"def50200" + strings.Repeat("0f", 200): "",
 	} {
 		if got := Resembles(text); got != want {
 			t.Errorf("%.40s: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestBytes(t *testing.T) {
+	const blob = "/v8AAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyAhIiM="
+	for name, c := range map[string]struct {
+		texts []string
+		want  bool
+	}{
+		"blobs": {[]string{blob, blob}, true}, "nothing": {nil, false}, "one among tokens": {[]string{blob, "ya29.a0AfH6SMB"}, false},
+		"text": {[]string{base64.StdEncoding.EncodeToString([]byte(strings.Repeat("text ", 9)))}, false}, "short": {[]string{"/v8AAQ=="}, false},
+		"letters and digits": {[]string{"EAAGm0PX4ZCpsBAKZAwe5jvq2ZCmZCkR0EAAGm0PX4ZCpsBAKZAwe5jv"}, false},
+	} {
+		var b Bytes
+		for _, text := range c.texts {
+			b.Add(text)
+		}
+		if _, got := b.Likely(); got != c.want {
+			t.Errorf("%s: got %t, want %t", name, got, c.want)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package stores
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -22,8 +21,7 @@ type look struct {
 	rows   int
 	of     map[string]int // rows with an encrypted value, by its format's name
 	shapes []int          // rows that a shape of nodeShapes takes
-	blobs  int            // rows with base64 of bytes that are no text
-	signs  int            // those with a sign that tokens hardly have
+	bytes  cipher.Bytes
 	keys   map[string]bool
 	marks  map[string]int // rows by what stands before the parts, such as "v1:"
 }
@@ -110,12 +108,7 @@ var nodeMark = regexp.MustCompile(`^[A-Za-z][\w-]{0,15}:`)
 // that is how one does.
 func (l *look) shape(text string) {
 	text = strings.TrimSpace(text)
-	if b, err := base64.StdEncoding.DecodeString(text); err == nil && len(b) >= 12+16 && !utf8.Valid(b) {
-		l.blobs++
-		if strings.ContainsAny(text, "+/=") {
-			l.signs++
-		}
-	}
+	l.bytes.Add(text)
 	mark, rest := "", text
 	for range 3 {
 		taken := false
@@ -198,12 +191,11 @@ func (d *Draft) byValue(c *Catalogue, l *look) {
 	}
 	n := l.of[most]
 	if most == "" { // one value that has such a form may be anything; all of them are not
-		switch {
-		case alike > 0 && alike*10 >= l.rows*9:
-			most, n = "an IV, a ciphertext and perhaps a tag", alike
-		case l.blobs > 0 && l.blobs*10 >= l.rows*9 && l.signs*2 > l.blobs:
-			most, n = blobs, l.blobs
-		default:
+		if n = alike; alike > 0 && alike*10 >= l.rows*9 {
+			most = "an IV, a ciphertext and perhaps a tag"
+		} else if bytes, likely := l.bytes.Likely(); likely {
+			most, n = blobs, bytes
+		} else {
 			return
 		}
 	}
