@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -219,6 +220,36 @@ func TestExample_Whole(t *testing.T) {
 	run := m.jobs["run"]
 	if len(m.secrets) != 3 || m.monitor == nil || *run.Spec.Completions != 4 || run.Labels["kueue.x-k8s.io/queue-name"] != "batch" || len(run.Spec.Template.Spec.InitContainers) != 1 {
 		t.Error("not all that was commented out is there")
+	}
+}
+
+// The patches that the README proposes do what it says.
+func TestReadme(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	must(t, err)
+	var blocks []string
+	for _, block := range regexp.MustCompile(`(?m)^ {6}patches:\n(?: {6}.*\n)+`).FindAllString(string(text), -1) {
+		indent := strings.Repeat(" ", strings.Index(block, "patches:"))
+		blocks = append(blocks, strings.TrimPrefix(strings.ReplaceAll(block, "\n"+indent, "\n"), indent))
+	}
+	if len(blocks) != 3 {
+		t.Fatalf("the README has %d patches, want 3", len(blocks))
+	}
+	for i, done := range []func(*manifests) bool{
+		func(m *manifests) bool {
+			claim := m.jobs["dry-run"].Spec.Template.Spec.Volumes[1].PersistentVolumeClaim
+			return claim != nil && claim.ClaimName == "reports"
+		},
+		func(m *manifests) bool { return slices.Contains(worker(m.jobs["run"]).Args, "--limit=100") },
+		func(m *manifests) bool {
+			pod := m.jobs["run"].Spec.Template.Labels
+			return allowed(m.networks, pod, egress, database, tcp, 6432) && allowed(m.networks, pod, egress, peer{ip: "169.254.20.10"}, udp, 53) &&
+				!allowed(m.networks, pod, egress, peer{ip: "169.254.20.10"}, tcp, 443)
+		},
+	} {
+		if !done(render(t, overlay([]string{"check", "dry-run"}, settings+blocks[i]))) {
+			t.Errorf("this does not do what the README says:\n%s", blocks[i])
+		}
 	}
 }
 
