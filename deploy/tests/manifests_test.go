@@ -18,26 +18,31 @@ import (
 // The files as they are written, before kustomize has had them: it would take the
 // last of two equal fields.
 func TestFiles(t *testing.T) {
-	files, err := filepath.Glob("../*/*/*.yaml")
-	must(t, err)
-	base, err := filepath.Glob("../base/*.yaml")
-	must(t, err)
+	var files []string
+	for _, pattern := range []string{"../base/*.yaml", "../base/*/*.yaml", "../components/*/*.yaml", "../components/*/*/*.yaml", "../overlays/example/*.yaml", "testdata/*.yaml"} {
+		found, err := filepath.Glob(pattern)
+		must(t, err)
+		files = append(files, found...)
+	}
 	seen := 0
-	for _, name := range append(files, base...) {
+	for _, name := range files {
 		text, err := os.ReadFile(name)
 		must(t, err)
 		switch filepath.Base(name) {
-		case "tokenmigrate.yaml": // the program's own
+		case "tokenmigrate.yaml", "cluster-config.yaml": // the program's own
 			continue
 		case "kustomization.yaml":
 			var anything any
-			err = yaml.UnmarshalStrict(text, &anything)
-		default:
-			seen++
-			_, err = decode(text)
+			if err := yaml.UnmarshalStrict(text, &anything); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
 		}
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
+		for _, document := range strings.Split(string(text), "\n---\n") {
+			seen++
+			if _, err := decode([]byte(document)); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	}
 	if seen < 10 {
