@@ -34,7 +34,7 @@ func TestCluster(t *testing.T) {
 	}
 	c := newCluster(t, image)
 
-	c.apply("one", "")
+	c.apply("one", "cluster-test")
 	c.completes("tokenmigrate-check-one")
 	c.completes("tokenmigrate-dry-run-one")
 	const run = "tokenmigrate-one"
@@ -66,18 +66,28 @@ func TestCluster(t *testing.T) {
 	c.says(run, `"exitCode":0`)
 
 	// Another run finds nothing to do.
-	c.apply("two", "")
+	c.apply("two", "cluster-test")
 	c.suspend("tokenmigrate-two", false)
 	c.completes("tokenmigrate-two")
 	c.each(1)
 
-	// One that can never work stops at once, and says why.
-	c.apply("three", "sned: {}\n")
-	c.suspend("tokenmigrate-three", false)
-	c.until("the mistaken migration has failed", func() bool { return c.failed("tokenmigrate-three") == "PodFailurePolicy" })
-	c.says("tokenmigrate-three", "sned")
-	if pods := c.pods("tokenmigrate-three"); len(pods) != 1 {
-		t.Errorf("the mistaken migration had %d pods, want one", len(pods))
+	// What can never work stops at once, and says why.
+	for _, end := range []struct{ name, more, endpoint, reason, says string }{
+		{"code-78", "sned: {}", "", batchv1.JobReasonPodFailurePolicy, "sned"},
+		{"code-4", "", "--connector=slack/other", batchv1.JobReasonPodFailurePolicy, `"exitCode":4`},
+		{"code-3", "", "--refuse-subject=user-7", batchv1.JobReasonMaxFailedIndexesExceeded, `"exitCode":3`},
+	} {
+		c.apply(end.name, "cluster-"+end.name, end.more, end.endpoint)
+		job := "tokenmigrate-" + end.name
+		c.suspend(job, false)
+		c.until(job+" has failed", func() bool { return c.failed(job) != "" })
+		if reason := c.failed(job); reason != end.reason {
+			c.Errorf("%s has failed for %s, want %s", job, reason, end.reason)
+		}
+		c.says(job, end.says)
+		if pods := c.pods(job); len(pods) != 1 {
+			t.Errorf("%s had %d pods, want one", job, len(pods))
+		}
 	}
 }
 
@@ -152,24 +162,34 @@ func (c *cluster) until(what string, is func() bool) {
 	c.Log(time.Now().Format(time.TimeOnly), what)
 }
 
-// apply applies an overlay whose run has this name; more is added to the
-// configuration.
-func (c *cluster) apply(name, more string) {
+// apply applies an overlay whose run has this name. more[0] is added to the
+// configuration, more[1] to what the endpoint is started with. Migrations other than
+// the first are not slowed down.
+func (c *cluster) apply(name, migration string, more ...string) {
 	c.Helper()
+	more = append(more, "", "")
 	dir := filepath.Join(c.deploy, "overlays", name)
 	must(c, os.MkdirAll(dir, 0o700))
-	config, err := os.ReadFile("testdata/cluster-config.yaml")
+	text, err := os.ReadFile("testdata/cluster-config.yaml")
 	must(c, err)
-	sidecar, err := os.ReadFile("testdata/cluster.yaml")
+	config := strings.Replace(string(text), "cluster-test", migration, 1) + more[0] + "\n"
+	if migration != "cluster-test" {
+		config = strings.Replace(config, "requests_per_minute: 60", "requests_per_minute: 3000", 1)
+	}
+	text, err = os.ReadFile("testdata/cluster.yaml")
 	must(c, err)
+	sidecar := string(text)
+	if more[1] != "" {
+		sidecar = strings.Replace(sidecar, "--limit=0", "--limit=0, "+more[1], 1)
+	}
 	repository, tag, _ := cutLast(c.image, ":")
 	some := []string{"check", "dry-run"}
 	if name != "one" {
 		some = nil
 	}
 	for file, text := range map[string]string{
-		"tokenmigrate.yaml": string(config) + more,
-		"sidecar.yaml":      string(sidecar),
+		"tokenmigrate.yaml": config,
+		"sidecar.yaml":      sidecar,
 		"kustomization.yaml": overlay(some, fmt.Sprintf(`
 namespace: %s
 nameSuffix: -%s
@@ -219,7 +239,7 @@ func (c *cluster) imported() int {
 	if c.sql(`SELECT to_regclass('tokenmigrate.tokens') IS NOT NULL`) != "t" {
 		return 0
 	}
-	n, err := strconv.Atoi(c.sql(`SELECT count(*) FROM tokenmigrate.tokens WHERE outcome = 'imported'`))
+	n, err := strconv.Atoi(c.sql(`SELECT count(*) FROM tokenmigrate.tokens WHERE outcome = 'imported' AND migration_id = (SELECT id FROM tokenmigrate.migrations WHERE name = 'cluster-test')`))
 	must(c, err)
 	return n
 }
@@ -227,7 +247,7 @@ func (c *cluster) imported() int {
 // each expects that all tokens are imported, and each was sent so many times.
 func (c *cluster) each(times int) {
 	c.Helper()
-	if n, sent := c.imported(), c.sql(`SELECT min(attempts) || ' ' || max(attempts) FROM tokenmigrate.tokens`); n != clusterTokens || sent != fmt.Sprintf("%d %d", times, times) {
+	if n, sent := c.imported(), c.sql(`SELECT min(attempts) || ' ' || max(attempts) FROM tokenmigrate.tokens WHERE outcome = 'imported'`); n != clusterTokens || sent != fmt.Sprintf("%d %d", times, times) {
 		c.Errorf("%d tokens are imported, want %d, sent at least and at most %s times, want %d", n, clusterTokens, sent, times)
 	}
 }
@@ -254,7 +274,11 @@ func (c *cluster) running(job string) string {
 func (c *cluster) working(job string) (name string) {
 	c.Helper()
 	at := c.imported()
-	c.until(job+" imports", func() bool { name = c.running(job); return name != "" && c.imported() > at+2 })
+	c.until(job+" imports", func() bool {
+		c.goesOn(job)
+		name = c.running(job)
+		return name != "" && c.imported() > at+2
+	})
 	return name
 }
 
@@ -270,6 +294,7 @@ func (c *cluster) evict(pod string) {
 func (c *cluster) replaced(job, pod string) {
 	c.Helper()
 	c.until(pod+" is replaced", func() bool {
+		c.goesOn(job)
 		alive := 0
 		for _, p := range c.pods(job) {
 			if p.Status.Phase == corev1.PodRunning || p.Status.Phase == corev1.PodPending {
@@ -293,13 +318,19 @@ func (c *cluster) suspend(job string, is bool) {
 func (c *cluster) completes(name string) (job batchv1.Job) {
 	c.Helper()
 	c.until(name+" is complete", func() bool {
-		if reason := c.failed(name); reason != "" {
-			c.Fatalf("%s has failed: %s", name, reason)
-		}
+		c.goesOn(name)
 		c.get(&job, "job", name)
 		return condition(&job, batchv1.JobComplete) != nil
 	})
 	return job
+}
+
+// goesOn expects that the Job has not failed.
+func (c *cluster) goesOn(job string) {
+	c.Helper()
+	if reason := c.failed(job); reason != "" {
+		c.Fatalf("%s has failed: %s", job, reason)
+	}
 }
 
 // failed returns why the Job has failed; "" if it has not.
