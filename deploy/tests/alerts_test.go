@@ -101,16 +101,17 @@ func firing(t testing.TB, alert string, known series) []string {
 	return nil
 }
 
-// job and worker write series of one Job and of one of its pods.
+// jobSeries writes a series that kube-state-metrics has of one Job.
 func jobSeries(name, more string) string {
 	return fmt.Sprintf(`%s{namespace="a", job_name="tokenmigrate-acme-1"%s}`, name, more)
 }
 
+// podSeries writes a series that one of its workers has itself.
 func podSeries(name, more string) string {
 	return fmt.Sprintf(`%s{namespace="a", job_name="tokenmigrate-acme-1", pod="tokenmigrate-acme-1-0-x"%s}`, name, more)
 }
 
-// statePod writes a series that kube-state-metrics has of a pod.
+// statePod writes a series that kube-state-metrics has of that worker's pod.
 func statePod(name, more string) string {
 	return fmt.Sprintf(`%s{namespace="a", pod="tokenmigrate-acme-1-0-x", uid="u"%s}`, name, more)
 }

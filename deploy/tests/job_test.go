@@ -19,7 +19,7 @@ import (
 // host: "-" and the index.
 const longestName = 57
 
-// expectations of every Job. Each tells what is wrong, "" if nothing is.
+// expectations are what is expected of every Job, whatever it runs.
 var expectations = []struct {
 	what string
 	of   func(*batchv1.Job) bool
