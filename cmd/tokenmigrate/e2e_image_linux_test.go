@@ -20,7 +20,7 @@ import (
 // imageVar names the folder that `go run . unpack` of deploy/image wrote: the
 // image's files and its configuration. These tests need root, for the namespaces
 // in which they run it; .ci/run builds the image and calls them.
-const imageVar = "TOKENMIGRATE_TEST_IMAGE"
+const imageVar = "TOKENMIGRATE_TEST_IMAGE_DIR"
 
 // image is the container image, unpacked.
 type image struct {
