@@ -51,9 +51,14 @@ fi
 unset GOFLAGS GOEXPERIMENT GOFIPS140
 export GOWORK=off GOAMD64=v1 GOARM64=v8.0
 
+# Only a folder that an earlier release made is emptied.
+if [ -e "$out" ] && [ -n "$(ls -A "$out")" ] && [ ! -e "$out/SHA256SUMS" ]; then
+	fail "$out holds something else than a release: empty it, or name another folder with --out"
+fi
 rm -rf "$out"
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
+: >"$out/SHA256SUMS"
 
 names=()
 for platform in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do
