@@ -88,7 +88,7 @@ $version, commit $commit, $(go version | cut -d' ' -f3): $out
 
 push the image without a container engine, from the archive unpacked
   mkdir layout && tar -xf $out/tokenmigrate-image.tar -C layout
-  go run github.com/google/go-containerregistry/cmd/crane@v0.22.1 push --index layout REGISTRY/tokenmigrate:$version
+  go run github.com/google/go-containerregistry/cmd/crane@v0.22.1 push layout REGISTRY/tokenmigrate:$version
 or build it with one
   docker buildx build --platform linux/amd64,linux/arm64 --build-arg VERSION=$version --build-arg COMMIT=$commit --build-arg CREATED=$created \\
     -f deploy/Dockerfile -t REGISTRY/tokenmigrate:$version --push $out
