@@ -39,6 +39,12 @@ const (
 	otherName    = "elsewhere.test" // the endpoint too, by a name that its certificate has not
 )
 
+// Paths in a container, as below: without the slash at their beginning.
+const (
+	databaseFile = "run/secrets/database" // the URL of both databases
+	configFile   = "etc/tokenmigrate/config.yaml"
+)
+
 // bundlePath is where the image keeps its certificate authorities.
 const bundlePath = "etc/ssl/certs/ca-certificates.crt"
 
@@ -72,17 +78,23 @@ func newContainer(t *testing.T, img *image, o sandbox.Options) *container {
 	if err := os.CopyFS(c.root, os.DirFS(img.rootfs())); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(filepath.Join(c.root, "tokenmigrate"), 0o755); err != nil {
-		t.Fatal(err)
+	modes := listing(t, img.rootfs()) // which the copy has as the umask allows
+	modes["."] = entry{mode: 0o755}
+	for path, e := range modes {
+		if err := os.Chmod(filepath.Join(c.root, path), e.mode.Perm()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	c.rig.with("destination.url", "https://"+endpointName+":"+ca.serve(t, c.rig.endpoint),
-		"source.url", "${file:/run/secrets/database}", "checkpoint.url", "${file:/run/secrets/database}", "destination.token", "${file:/run/secrets/token}")
+		"source.url", "${file:/"+databaseFile+"}", "checkpoint.url", "${file:/"+databaseFile+"}", "destination.token", "${file:/run/secrets/token}")
 	hosts := "127.0.0.1 localhost"
 	for _, name := range []string{endpointName, databaseName, otherName} {
 		hosts += "\n127.0.0.1 " + name
 	}
 	c.mount("etc/hosts", hosts+"\n", 0o644)
 	c.mount("run/secrets/token", credential, 0o440)
+	c.mount(databaseFile, "", 0o440) // start fills these in
+	c.mount(configFile, "", 0o440)
 	return c
 }
 
@@ -107,7 +119,12 @@ func (c *container) mount(path, content string, mode fs.FileMode) string {
 	must(os.Chmod(outside, mode))
 	must(os.Chown(outside, 0, 65532)) // as fsGroup does
 	if inside := filepath.Join(c.root, path); c.mounts[path] == "" {
-		must(os.MkdirAll(filepath.Dir(inside), 0o755))
+		folder := c.root
+		for _, name := range strings.Split(filepath.Dir(path), "/") {
+			if folder = filepath.Join(folder, name); os.Mkdir(folder, 0o755) == nil {
+				must(os.Chmod(folder, 0o755)) // whatever the umask is
+			}
+		}
 		f, err := os.OpenFile(inside, os.O_CREATE, 0o644)
 		must(err)
 		must(f.Close())
@@ -171,12 +188,12 @@ func (c *container) start(args ...string) *process {
 	if c.rootCert != "" {
 		u.RawQuery += "&sslrootcert=" + c.rootCert
 	}
-	c.mount("run/secrets/database", u.String(), 0o440)
+	c.mount(databaseFile, u.String(), 0o440)
 	config, err := os.ReadFile(r.file())
 	if err != nil {
 		r.Fatal(err)
 	}
-	c.mount("etc/tokenmigrate/config.yaml", string(config), 0o440)
+	c.mount(configFile, string(config), 0o440)
 	c.mount(c.words, "", 0o666)
 
 	c.before = listing(r.T, c.root)
@@ -189,7 +206,7 @@ func (c *container) start(args ...string) *process {
 	line = append(line, c.words, c.mounts[c.words], "--")
 	line = append(append(line, c.img.Config.Entrypoint...), args...)
 	if args[0] != "version" {
-		line = append(line, "-c", "/etc/tokenmigrate/config.yaml")
+		line = append(line, "-c", "/"+configFile)
 	}
 	p := &process{rig: r, name: "the image's " + strings.Join(args, " "), ended: make(chan struct{})}
 	p.cmd = exec.CommandContext(r.Context(), "unshare", line...)
