@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -32,11 +33,11 @@ func TestRunbook_CommandsWork(t *testing.T) {
 	t.Parallel()
 	text := readText(t, runbook)
 	r := newRig(t, sandbox.Options{}).fill(300)
-	r.exec(`DROP ROLE IF EXISTS migrator`)
-	r.exec(`CREATE ROLE migrator`)
-	t.Cleanup(func() { // the server is others', too; the database is gone by then, or going
-		if _, err := r.db.Exec(context.WithoutCancel(t.Context()), `DROP OWNED BY migrator; DROP ROLE migrator`); err != nil {
-			t.Logf("the role stays: %v", err)
+	role := "migrator_" + strings.ToLower(rand.Text()) // of the whole server, which may be others', too
+	r.exec(`CREATE ROLE ` + role)
+	t.Cleanup(func() {
+		if _, err := r.db.Exec(context.WithoutCancel(t.Context()), `DROP OWNED BY `+role+`; DROP ROLE `+role); err != nil {
+			t.Errorf("the role stays: %v", err)
 		}
 	})
 	r.must(0, "run", "--limit", "10")
@@ -59,7 +60,7 @@ func TestRunbook_CommandsWork(t *testing.T) {
 	if len(cleaning) != 1 {
 		t.Fatalf("found %d ways to clean up, want one", len(cleaning))
 	}
-	r.exec(cleaning[0])
+	r.exec(strings.ReplaceAll(cleaning[0], "migrator", role))
 	var left bool
 	if err := r.db.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'tokenmigrate')`).Scan(&left); err != nil || left {
 		t.Errorf("what the runbook cleans up is still there (%v)", err)
