@@ -18,6 +18,17 @@ func lapse(t *testing.T, s *Store) {
 	execute(t, s, `UPDATE {schema}.leases SET expires_at = clock_timestamp() - interval '1 second'`)
 }
 
+// newMigrations returns a checkpoint with the migrations 1 and 2.
+func newMigrations(t *testing.T) *Store {
+	t.Helper()
+	s := newStore(t)
+	for _, name := range []string{"acme-slack", "acme-github"} {
+		_, err := s.CreateMigration(t.Context(), name, func([]byte) map[string]string { return nil })
+		must(t, err)
+	}
+	return s
+}
+
 // take acquires shard 0 of migration 1, with nobody known to be dead.
 func take(ctx context.Context, s *Store, holder string) (Lease, error) {
 	return s.Acquire(ctx, 1, 0, 1, holder, func(string) bool { return false })
@@ -25,10 +36,10 @@ func take(ctx context.Context, s *Store, holder string) (Lease, error) {
 
 func TestAcquire_TellsWhoHoldsIt(t *testing.T) {
 	t.Parallel()
-	s := newStore(t)
+	s := newMigrations(t)
 	l, err := take(t.Context(), s, "first")
 	must(t, err)
-	if want := (Lease{Migration: 1, Holder: "first", Epoch: 1}); l != want {
+	if want := (Lease{Migration: 1, Shards: 1, Holder: "first", Epoch: 1}); l != want {
 		t.Errorf("got %+v, want %+v", l, want)
 	}
 	for _, dead := range []func(string) bool{nil, func(string) bool { return false }} {
@@ -48,13 +59,10 @@ func TestAcquire_TellsWhoHoldsIt(t *testing.T) {
 		"shard 3 is held by pod-3 (its lease lapses in 12s unless renewed)"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	// Another shard and another migration are free.
-	for _, c := range []struct {
-		migration int64
-		shard     int
-	}{{1, 1}, {2, 0}} {
-		if _, err := s.Acquire(t.Context(), c.migration, c.shard, 2, "second", nil); err != nil {
-			t.Errorf("migration %d, shard %d: %v", c.migration, c.shard, err)
+	// Another migration is free, and so are all of its shards.
+	for shard := range 2 {
+		if _, err := s.Acquire(t.Context(), 2, shard, 2, "second", nil); err != nil {
+			t.Errorf("migration 2, shard %d: %v", shard, err)
 		}
 	}
 }
@@ -74,7 +82,7 @@ func TestAcquire_ChangesHands(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := newStore(t)
+			s := newMigrations(t)
 			first, err := take(t.Context(), s, "first")
 			must(t, err)
 			c.before(t, s, first)
@@ -100,7 +108,7 @@ func TestAcquire_ChangesHands(t *testing.T) {
 // A worker that is cut off in the middle of a transaction does not keep its locks.
 func TestStore_ServerEndsAnAbandonedTransaction(t *testing.T) {
 	t.Parallel()
-	s := newStore(t)
+	s := newMigrations(t)
 	setting := ""
 	read := func(tx pgx.Tx) error {
 		return tx.QueryRow(t.Context(), `SELECT current_setting('idle_in_transaction_session_timeout')`).Scan(&setting)
@@ -117,7 +125,7 @@ func TestStore_ServerEndsAnAbandonedTransaction(t *testing.T) {
 
 func TestRenew_LapsedButUntaken(t *testing.T) {
 	t.Parallel()
-	s := newStore(t)
+	s := newMigrations(t)
 	l, err := take(t.Context(), s, "first")
 	must(t, err)
 	lapse(t, s)
@@ -136,7 +144,7 @@ func TestRenew_LapsedButUntaken(t *testing.T) {
 
 func TestAcquire_OneOfManyWins(t *testing.T) {
 	t.Parallel()
-	s := newStore(t)
+	s := newMigrations(t)
 	for round := range 10 {
 		var mu sync.Mutex
 		var winners, losers []string

@@ -90,6 +90,26 @@ func (b *bench) record(batch Batch) Recorded {
 	return out
 }
 
+// lookUp returns what is known of keys and identities, those that are known.
+func (s *Store) lookUp(t *testing.T, migration int64, keys []string, identities []Hash) (map[string]Prior, map[Hash][]string) {
+	t.Helper()
+	asked := make([]Asked, len(keys))
+	for i, key := range keys {
+		asked[i].Key = key
+	}
+	list, err := s.Priors(t.Context(), migration, asked)
+	must(t, err)
+	priors := map[string]Prior{}
+	for i, p := range list {
+		if p.Outcome != "" {
+			priors[keys[i]] = p
+		}
+	}
+	owners, err := s.Owners(t.Context(), migration, identities)
+	must(t, err)
+	return priors, owners
+}
+
 // call records the intent and then the answer of one call.
 func (b *bench) call(endings ...Ending) uuid.UUID {
 	b.Helper()
@@ -97,6 +117,18 @@ func (b *bench) call(endings ...Ending) uuid.UUID {
 	b.record(Batch{Intents: []Intent{in}})
 	b.record(Batch{Answers: []Answer{answer(in, endings...)}})
 	return in.ID
+}
+
+// finishes is a *Store or a *bench.
+type finishes interface {
+	FinishRun(ctx context.Context, l Lease, run int64, exitCode int, counts []byte, lastError string, finished ...int) (bool, error)
+}
+
+// finish writes how a run of the first shard of migration 1 ended.
+func finish(t *testing.T, s finishes, run int64, exitCode int, counts []byte, lastError string) {
+	t.Helper()
+	_, err := s.FinishRun(t.Context(), Lease{Migration: 1}, run, exitCode, counts, lastError)
+	must(t, err)
 }
 
 // exec runs a statement, with {schema} filled in.
@@ -185,7 +217,7 @@ func intent(endings ...Ending) Intent {
 
 // answer is the answer to an intent's call.
 func answer(in Intent, endings ...Ending) Answer {
-	return Answer{Call: in.ID, Connector: in.Connector, Endings: endings}
+	return Answer{Call: in.ID, Endings: endings}
 }
 
 // must ends the test at an error.

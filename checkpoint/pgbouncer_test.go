@@ -39,9 +39,12 @@ func TestStore_ThroughPgBouncer(t *testing.T) {
 				if out.LeaseLost || out.Settled != nil {
 					return fmt.Errorf("worker %d: got %+v, want nothing to tell", w, out)
 				}
-				priors, _, err := s.Lookup(ctx, b.lease.Migration, []string{a.Key, n.Key}, []Hash{a.Identity})
-				if err != nil || len(priors) != 2 {
-					return fmt.Errorf("worker %d: Lookup: got %v, %w", w, priors, err)
+				priors, err := s.Priors(ctx, b.lease.Migration, []Asked{{Key: a.Key}, {Key: n.Key}})
+				if err != nil || priors[0].Outcome != Imported || priors[1].Outcome == "" {
+					return fmt.Errorf("worker %d: Priors: got %v, %w", w, priors, err)
+				}
+				if owners, err := s.Owners(ctx, b.lease.Migration, []Hash{a.Identity}); err != nil || len(owners) == 0 {
+					return fmt.Errorf("worker %d: Owners: got %v, %w", w, owners, err)
 				}
 				if err := s.Renew(ctx, b.lease); err != nil {
 					return err
@@ -70,6 +73,6 @@ func TestStore_ThroughPgBouncer(t *testing.T) {
 	if seen != 2*workers*rounds+1 {
 		t.Errorf("Failures: got %d, want %d", seen, 2*workers*rounds+1)
 	}
-	must(t, next.FinishRun(t.Context(), next.run, 0, []byte(`{}`), ""))
+	finish(t, next, next.run, 0, []byte(`{}`), "")
 	must(t, next.Release(t.Context(), next.lease))
 }

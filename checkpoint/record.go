@@ -3,12 +3,14 @@ package checkpoint
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"tokenmigrate/checkpoint/pgerr"
 )
@@ -35,6 +37,8 @@ type Sent struct {
 	Environment string
 	Fingerprint Hash
 	Identity    Hash
+	Others      int  // other keys that Lookup knew for the identity when this one was chosen
+	Known       bool // the checkpoint may have a row for the key; false is a hint that spares looking
 }
 
 // Intent is the note that a call is about to be made.
@@ -45,6 +49,9 @@ type Intent struct {
 	// Settle is how long after the commit the call may still be under way: its
 	// timeout and a margin.
 	Settle time.Duration
+	// Exclusive: other shards are at work. The intent is not written if another key
+	// was sent for one of its identities meanwhile, or is about to be.
+	Exclusive bool
 }
 
 // Ending is how one token of a call ended.
@@ -57,11 +64,11 @@ type Ending struct {
 }
 
 // Answer is a call whose intent is to be removed: with the endings of all its
-// tokens, or with none where the call was certainly not made.
+// tokens, in the order in which the intent has them, or with none where the call was
+// certainly not made.
 type Answer struct {
-	Call      uuid.UUID
-	Connector string
-	Endings   []Ending
+	Call    uuid.UUID
+	Endings []Ending
 }
 
 // Local is the outcome of a row that was decided without a call: invalid,
@@ -92,6 +99,9 @@ type Recorded struct {
 	// Settled lists the calls whose intent another worker had settled before:
 	// their endings were not written.
 	Settled []uuid.UUID
+	// Claimed lists, of each exclusive intent that was not written, the keys whose
+	// identities others have claimed.
+	Claimed map[uuid.UUID][]string
 }
 
 // recordTimeout bounds one transaction of Record; after it the outcome of the
@@ -104,28 +114,15 @@ const recordTimeout = 30 * time.Second
 // Each key may stand in one answer of the batch only. Of several locals for one
 // key the last counts, and a local counts after an answer.
 func (s *Store) Record(ctx context.Context, l Lease, run int64, b Batch) (Recorded, error) {
-	var out Recorded
-	// One round trip: a batch without BEGIN of its own is one transaction, since
-	// it ends with one Sync.
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
-	var q pgx.Batch
-	stood := make(map[uuid.UUID]bool, len(b.Answers))
-	if len(b.Answers) > 0 {
-		s.queueAnswers(&q, l.Migration, run, b.Answers, stood)
+	insert := b.allNew()
+	out, stood, err := s.record(ctx, l, run, &b, insert)
+	if insert && pgerr.CodeOf(err) == uniqueViolation { // some had a row all the same
+		out, stood, err = s.record(ctx, l, run, &b, false)
 	}
-	if len(b.Locals) > 0 {
-		s.queueLocals(&q, l, run, b.Locals, &out)
-	}
-	for _, in := range b.Intents {
-		s.queueIntent(&q, l, run, in, &out)
-	}
-	// A transaction that was cut short may still commit, after the run's end is written:
-	// what that says of the run stays.
-	q.Queue(s.in(`UPDATE {schema}.runs SET counts = coalesce($2, counts), waiting = $3, heartbeat_at = clock_timestamp() WHERE id = $1 AND finished_at IS NULL`),
-		run, b.Counts, b.Waiting)
-	if err := s.pool.SendBatch(ctx, &q).Close(); err != nil {
-		return Recorded{}, pgerr.Wrap("record outcomes", err)
+	if err != nil {
+		return Recorded{}, err
 	}
 	for _, a := range b.Answers {
 		if stood[a.Call] || len(a.Endings) == 0 {
@@ -142,59 +139,119 @@ func (s *Store) Record(ctx context.Context, l Lease, run int64, b Batch) (Record
 	return out, nil
 }
 
-// queueAnswers removes the intents and, for those that still stood, writes the
-// endings of their tokens.
-func (s *Store) queueAnswers(q *pgx.Batch, migration, run int64, answers []Answer, stood map[uuid.UUID]bool) {
-	n := 0
-	for _, a := range answers {
-		n += len(a.Endings)
-	}
-	calls := make([]uuid.UUID, 0, len(answers))
-	var (
-		call         = make([]uuid.UUID, 0, n)
-		key          = make([]string, 0, n)
-		connector    = make([]string, 0, n)
-		environment  = make([]string, 0, n)
-		outcome      = make([]string, 0, n)
-		succeeded    = make([]*bool, 0, n)
-		reason       = make([]*string, 0, n)
-		detail       = make([]*string, 0, n)
-		fingerprints = make([][]byte, 0, n)
-		identities   = make([][]byte, 0, n)
-	)
-	for i := range answers {
-		a := &answers[i]
-		calls = append(calls, a.Call)
-		for j := range a.Endings {
-			e := &a.Endings[j]
-			call = append(call, a.Call)
-			key = append(key, e.Key)
-			connector = append(connector, a.Connector)
-			environment = append(environment, e.Environment)
-			outcome = append(outcome, string(e.Outcome))
-			succeeded = append(succeeded, e.Succeeded)
-			reason = append(reason, orNull(e.Reason))
-			detail = append(detail, orNull(e.Detail))
-			fingerprints = append(fingerprints, e.Fingerprint[:])
-			identities = append(identities, e.Identity[:])
+const uniqueViolation = "23505"
+
+// allNew reports whether no answered token is known to have a row. To insert these
+// without looking for one costs a third less.
+func (b *Batch) allNew() bool {
+	for i := range b.Answers {
+		if slices.ContainsFunc(b.Answers[i].Endings, func(e Ending) bool { return e.Known }) {
+			return false
 		}
 	}
-	q.Queue(s.in(`
+	return true
+}
+
+// record writes a batch in one transaction and tells which of its calls stood.
+func (s *Store) record(ctx context.Context, l Lease, run int64, b *Batch, insert bool) (out Recorded, stood map[uuid.UUID]bool, err error) {
+	// One round trip: a batch without BEGIN of its own is one transaction, since
+	// it ends with one Sync.
+	var q pgx.Batch
+	stood = make(map[uuid.UUID]bool, len(b.Answers))
+	if slices.ContainsFunc(b.Intents, func(in Intent) bool { return in.Exclusive }) {
+		s.queueTurn(&q, l.Migration)
+	}
+	if len(b.Answers) > 0 {
+		s.queueAnswers(&q, l.Migration, run, b.Answers, insert, stood)
+	}
+	if len(b.Locals) > 0 {
+		s.queueLocals(&q, l, run, b.Locals, &out)
+	}
+	for _, in := range b.Intents {
+		s.queueIntent(&q, l, run, in, &out)
+	}
+	// A transaction that was cut short may still commit, after the run's end is written:
+	// what that says of the run stays.
+	q.Queue(s.in(`UPDATE {schema}.runs SET counts = coalesce($2, counts), waiting = $3, heartbeat_at = clock_timestamp() WHERE id = $1 AND finished_at IS NULL`),
+		run, b.Counts, b.Waiting)
+	if err := s.pool.SendBatch(ctx, &q).Close(); err != nil {
+		return Recorded{}, nil, pgerr.Wrap("record outcomes", err)
+	}
+	return out, stood, nil
+}
+
+// queueAnswers removes the intents and, for those that still stood, writes the
+// endings of their tokens. What the intents say of these is not sent a second time:
+// only how they ended, once a call, and token by token where one ended otherwise.
+// insert is for tokens that have no row yet.
+func (s *Store) queueAnswers(q *pgx.Batch, migration, run int64, answers []Answer, insert bool, stood map[uuid.UUID]bool) {
+	calls := make([]uuid.UUID, len(answers))
+	var usual, others endings
+	for i := range answers {
+		a := &answers[i]
+		calls[i] = a.Call
+		for n := range a.Endings {
+			if e := &a.Endings[n]; n == 0 {
+				usual.add(a.Call, 0, e)
+			} else if !e.endsLike(&a.Endings[0]) {
+				others.add(a.Call, n+1, e)
+			}
+		}
+	}
+	sql := removeIntents + endedAlike
+	args := append([]any{migration, run, calls}, usual.args()...)
+	if len(others.call) > 0 {
+		sql = removeIntents + endedEach
+		args = append(append(args, others.args()...), others.place)
+	}
+	sql += insertEnded
+	if !insert {
+		sql += orUpdateEnded
+	}
+	q.Queue(s.in(sql+`) SELECT id FROM standing`), args...).
+		Query(func(rows pgx.Rows) error {
+			var id uuid.UUID
+			_, err := pgx.ForEachRow(rows, []any{&id}, func() error { stood[id] = true; return nil })
+			return err
+		})
+}
+
+// The parts of the statement that records answers.
+const (
+	removeIntents = `
 		WITH standing AS (
-			DELETE FROM {schema}.calls WHERE id = ANY($3::uuid[]) RETURNING id
-		), written AS (
+			DELETE FROM {schema}.calls WHERE id = ANY($3::uuid[]) RETURNING id, connector, keys, environments, fingerprints, identities
+		), said AS (
+			SELECT * FROM unnest($4::uuid[], $5::text[], $6::boolean[], $7::text[], $8::text[]) AS o (id, outcome, succeeded, reason, detail)
+		), `
+	endedAlike = `ended AS (
+			SELECT c.id, c.connector, o.key, coalesce(o.environment, c.environments[1]) AS environment, o.fingerprint, o.identity,
+				said.outcome, said.succeeded, said.reason, said.detail
+			FROM standing c JOIN said USING (id),
+				unnest(c.keys, c.environments, c.fingerprints, c.identities) AS o (key, environment, fingerprint, identity)
+		), `
+	endedEach = `otherwise AS (
+			SELECT * FROM unnest($9::uuid[], $10::text[], $11::boolean[], $12::text[], $13::text[], $14::integer[])
+				AS o (id, outcome, succeeded, reason, detail, place)
+		), ended AS (
+			SELECT c.id, c.connector, o.key, coalesce(o.environment, c.environments[1]) AS environment, o.fingerprint, o.identity,
+				coalesce(x.outcome, said.outcome) AS outcome,
+				CASE WHEN x.id IS NULL THEN said.succeeded ELSE x.succeeded END AS succeeded,
+				CASE WHEN x.id IS NULL THEN said.reason ELSE x.reason END AS reason,
+				CASE WHEN x.id IS NULL THEN said.detail ELSE x.detail END AS detail
+			FROM standing c JOIN said USING (id)
+				CROSS JOIN LATERAL unnest(c.keys, c.environments, c.fingerprints, c.identities)
+					WITH ORDINALITY AS o (key, environment, fingerprint, identity, place)
+				LEFT JOIN otherwise x ON x.id = c.id AND x.place = o.place
+		), `
+	insertEnded = `written AS (
 			INSERT INTO {schema}.tokens AS t
 				(migration_id, key, connector, environment, outcome, succeeded, reason, detail, attempts,
 				 fingerprint, identity, imported_fingerprint, imported_at, run_id, call_id, updated_at)
-			SELECT $1, o.key, o.connector, o.environment, o.outcome, o.succeeded, o.reason, o.detail, 1,
-				o.fingerprint, o.identity,
-				CASE WHEN o.outcome = 'imported' THEN o.fingerprint END,
-				CASE WHEN o.outcome = 'imported' THEN now() END,
-				$2, o.call_id, now()
-			FROM unnest($4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::boolean[],
-				$10::text[], $11::text[], $12::bytea[], $13::bytea[])
-				AS o (call_id, key, connector, environment, outcome, succeeded, reason, detail, fingerprint, identity)
-			JOIN standing ON standing.id = o.call_id
+			SELECT $1, key, connector, environment, outcome, succeeded, reason, detail, 1, fingerprint, identity,
+				CASE WHEN outcome = 'imported' THEN fingerprint END, CASE WHEN outcome = 'imported' THEN now() END, $2, id, now()
+			FROM ended`
+	orUpdateEnded = `
 			ON CONFLICT (migration_id, key) DO UPDATE SET
 				connector = excluded.connector, environment = excluded.environment,
 				outcome = excluded.outcome, succeeded = excluded.succeeded,
@@ -203,15 +260,31 @@ func (s *Store) queueAnswers(q *pgx.Batch, migration, run int64, answers []Answe
 				fingerprint = excluded.fingerprint, identity = excluded.identity,
 				imported_fingerprint = coalesce(excluded.imported_fingerprint, t.imported_fingerprint),
 				imported_at = coalesce(excluded.imported_at, t.imported_at),
-				run_id = excluded.run_id, call_id = excluded.call_id, updated_at = excluded.updated_at
-		)
-		SELECT id FROM standing`),
-		migration, run, calls, call, key, connector, environment, outcome, succeeded, reason, detail, fingerprints, identities).
-		Query(func(rows pgx.Rows) error {
-			var id uuid.UUID
-			_, err := pgx.ForEachRow(rows, []any{&id}, func() error { stood[id] = true; return nil })
-			return err
-		})
+				run_id = excluded.run_id, call_id = excluded.call_id, updated_at = excluded.updated_at`
+)
+
+// endings are columns of how tokens ended.
+type endings struct {
+	call      []uuid.UUID
+	outcome   []string
+	succeeded pgtype.FlatArray[*bool]
+	reason    pgtype.FlatArray[*string]
+	detail    pgtype.FlatArray[*string]
+	place     []int32 // in the call, from 1
+}
+
+func (c *endings) add(call uuid.UUID, place int, e *Ending) {
+	c.call, c.place = append(c.call, call), append(c.place, int32(place))
+	c.outcome, c.succeeded = append(c.outcome, string(e.Outcome)), append(c.succeeded, e.Succeeded)
+	c.reason, c.detail = append(c.reason, orNull(e.Reason)), append(c.detail, orNull(e.Detail))
+}
+
+func (c *endings) args() []any { return []any{c.call, c.outcome, c.succeeded, c.reason, c.detail} }
+
+// endsLike reports whether two tokens ended alike.
+func (e *Ending) endsLike(o *Ending) bool {
+	return e.Outcome == o.Outcome && e.Reason == o.Reason && e.Detail == o.Detail &&
+		(e.Succeeded == o.Succeeded || e.Succeeded != nil && o.Succeeded != nil && *e.Succeeded == *o.Succeeded)
 }
 
 // queueLocals writes outcomes that needed no call, if the lease is still this
@@ -264,34 +337,75 @@ func (s *Store) queueLocals(q *pgx.Batch, l Lease, run int64, locals []Local, ou
 		})
 }
 
+// queueTurn has the workers of a migration write their exclusive intents one
+// after the other, so that each sees those before it. It comes before the lease is
+// locked: who adopts another number of shards takes both locks in this order, too.
+func (s *Store) queueTurn(q *pgx.Batch, migration int64) {
+	q.Queue(s.in(`SELECT FROM {schema}.migrations WHERE id = $1 FOR NO KEY UPDATE`), migration)
+}
+
 // queueIntent writes an intent, if the lease is still this holder's. It locks the
 // lease: whoever takes the shard then finds the intent, or it is not written.
 func (s *Store) queueIntent(q *pgx.Batch, l Lease, run int64, in Intent, out *Recorded) {
 	n := len(in.Tokens)
-	keys, environments := make([]string, n), make([]string, n)
-	fingerprints, identities := make([][]byte, n), make([][]byte, n)
+	keys, environments, others := make([]string, n), make([]string, n), make([]int32, n)
+	fingerprints, identities := make(pgtype.FlatArray[[]byte], n), make(pgtype.FlatArray[[]byte], n)
+	alike := true
 	for i := range in.Tokens {
 		t := &in.Tokens[i]
-		keys[i], environments[i] = t.Key, t.Environment
+		keys[i], environments[i], others[i] = t.Key, t.Environment, int32(t.Others)
 		fingerprints[i], identities[i] = t.Fingerprint[:], t.Identity[:]
+		alike = alike && t.Environment == in.Tokens[0].Environment
 	}
-	q.Queue(s.in(`
+	if alike {
+		environments = environments[:min(n, 1)]
+	}
+	const insert = `
 		INSERT INTO {schema}.calls
 			(id, migration_id, shard, run_id, connector, environments, keys, fingerprints, identities, started_at, settle_after)
 		SELECT $1, l.migration_id, l.shard, $6, $7, $8, $9, $10, $11, t, t + $12::bigint * interval '1 microsecond'
 		FROM {schema}.leases AS l, clock_timestamp() AS t
-		WHERE l.migration_id = $2 AND l.shard = $3 AND l.holder = $4 AND l.epoch = $5 FOR KEY SHARE OF l
+		WHERE l.migration_id = $2 AND l.shard = $3 AND l.holder = $4 AND l.epoch = $5 `
+	const repeated = ` FOR KEY SHARE OF l
 		ON CONFLICT (id) DO UPDATE SET started_at = excluded.started_at, settle_after = excluded.settle_after
-		RETURNING true`),
-		in.ID, l.Migration, l.Shard, l.Holder, l.Epoch, run, in.Connector, environments, keys, fingerprints, identities, in.Settle.Microseconds()).
-		Query(func(rows pgx.Rows) error {
-			written := false
-			_, err := pgx.ForEachRow(rows, []any{&written}, func() error { return nil })
-			if err == nil && !written {
-				out.LeaseLost = true
+		RETURNING NULL::text`
+	sql := insert + repeated
+	args := []any{in.ID, l.Migration, l.Shard, l.Holder, l.Epoch, run, in.Connector, environments, keys, fingerprints, identities, in.Settle.Microseconds()}
+	if in.Exclusive {
+		sql = `
+		WITH mine AS MATERIALIZED (
+			SELECT * FROM unnest($9::text[], $11::bytea[], $13::integer[]) AS o (key, identity, others)
+		), known AS (
+			SELECT t.key, t.identity FROM mine, LATERAL (
+				SELECT key, identity FROM {schema}.tokens WHERE identity = mine.identity AND migration_id = $2 OFFSET 0) AS t
+			UNION SELECT o.key, o.identity FROM {schema}.calls, unnest(keys, identities) AS o (key, identity)
+			WHERE migration_id = $2 AND o.identity = ANY($11::bytea[])
+		), claimed AS MATERIALIZED (
+			SELECT mine.key FROM mine JOIN known USING (identity) WHERE known.key <> mine.key
+			GROUP BY mine.key, mine.others HAVING count(*) > mine.others
+		), written AS (` + insert + ` AND NOT EXISTS (SELECT FROM claimed)` + repeated + `
+		)
+		SELECT * FROM written UNION ALL SELECT key FROM claimed`
+		args = append(args, others)
+	}
+	q.Queue(s.in(sql), args...).Query(func(rows pgx.Rows) error {
+		answered := false
+		var key *string // of one that is claimed; NULL: the intent is written
+		_, err := pgx.ForEachRow(rows, []any{&key}, func() error {
+			answered = true
+			if key != nil {
+				if out.Claimed == nil {
+					out.Claimed = make(map[uuid.UUID][]string)
+				}
+				out.Claimed[in.ID] = append(out.Claimed[in.ID], *key)
 			}
-			return err
+			return nil
 		})
+		if err == nil && !answered {
+			out.LeaseLost = true
+		}
+		return err
+	})
 }
 
 // recordedBefore tells whether an answer whose intent is gone was recorded by
@@ -303,7 +417,9 @@ func (s *Store) recordedBefore(ctx context.Context, migration int64, a Answer) (
 	}
 	var n int
 	err := s.pool.QueryRow(ctx, s.in(`
-		SELECT count(*) FROM {schema}.tokens WHERE migration_id = $1 AND key = ANY($2::text[]) AND call_id = $3`),
+		SELECT count(*) FROM unnest($2::text[]) AS k (key), LATERAL (
+			SELECT call_id FROM {schema}.tokens t WHERE t.migration_id = $1 AND t.key = k.key OFFSET 0) AS t
+		WHERE t.call_id = $3`),
 		migration, keys, a.Call).Scan(&n)
 	return n > 0, pgerr.Wrap(fmt.Sprintf("look for the outcomes of call %s", a.Call), err)
 }

@@ -92,7 +92,7 @@ func TestRecord_RepeatedAfterALostCommitAnswer(t *testing.T) {
 	t.Cleanup(s.Close)
 	must(t, s.Migrate(t.Context()))
 	b := begin(t, s, "acme-slack", "first")
-	b.call(imported("warm")) // now the statements are described, and a batch is one round trip
+	b.call(imported("warm"), refused("too")) // now the statements are described, and a batch is one round trip
 	in, withdrawn := intent(imported("a"), refused("b")), intent(imported("w"))
 	b.record(Batch{Intents: []Intent{in, withdrawn}})
 	next := intent(imported("z"))
@@ -108,7 +108,7 @@ func TestRecord_RepeatedAfterALostCommitAnswer(t *testing.T) {
 		t.Fatalf("got %v (cut: %t), want a cut connection, of class Again", err, !cut.armed.Load())
 	}
 	after, standing, counts := b.tokens(), b.standing(), b.counts()
-	if counts != `{"read": 4}` || len(after) != 4 || len(standing) != 1 {
+	if counts != `{"read": 4}` || len(after) != 5 || len(standing) != 1 {
 		t.Fatalf("the batch did not commit before the cut: %s, %v, %v", counts, after, standing)
 	}
 	for range 3 {

@@ -21,7 +21,7 @@ func TestRecord_IntentThenAnswer(t *testing.T) {
 		SELECT format('%s %s shard %s run %s %s %s %s', connector, keys, shard, run_id, environments,
 			rtrim(encode(fingerprints[1], 'escape'), '\0') || rtrim(encode(identities[3], 'escape'), '\0'),
 			settle_after - started_at) FROM {schema}.calls`),
-		fmt.Sprintf("slack/acme {a,b,c} shard 0 run %d {production,production,production} faic 00:01:00", b.run))
+		fmt.Sprintf("slack/acme {a,b,c} shard 0 run %d {production} faic 00:01:00", b.run))
 	equal(t, "outcomes before the answer", b.tokens())
 	equal(t, "the run", lines(t, b.Store, `SELECT counts::text || ' ' || waiting FROM {schema}.runs`), `{"pending": 3} pace`)
 
@@ -198,8 +198,7 @@ func TestRecord_OddKeys(t *testing.T) {
 	for i := range oddKeys {
 		ids[i] = endings[i].Identity
 	}
-	priors, owners, err := b.Lookup(t.Context(), b.lease.Migration, oddKeys, ids)
-	must(t, err)
+	priors, owners := b.lookUp(t, b.lease.Migration, oddKeys, ids)
 	if len(priors) != len(oddKeys) {
 		t.Errorf("got %d keys back, want %d", len(priors), len(oddKeys))
 	}
@@ -233,7 +232,7 @@ func TestRecord_DetailThatNoColumnHolds(t *testing.T) {
 	e := refused("a")
 	e.Detail = "nul \x00 and \xff"
 	b.call(e)
-	must(t, b.FinishRun(t.Context(), b.run, 1, nil, "nul \x00"))
+	finish(t, b, b.run, 1, nil, "nul \x00")
 	equal(t, "detail", lines(t, b.Store, `SELECT detail FROM {schema}.tokens`), "nul \uFFFD and \uFFFD")
 	equal(t, "last_error", lines(t, b.Store, `SELECT last_error FROM {schema}.runs`), "nul \uFFFD")
 }
@@ -244,7 +243,7 @@ func TestRecord_LeavesTheEndOfARunAlone(t *testing.T) {
 	b := newBench(t)
 	in := intent(imported("a"))
 	b.record(Batch{Intents: []Intent{in}, Counts: []byte(`{"read":1}`)})
-	must(t, b.FinishRun(t.Context(), b.run, 75, []byte(`{"read":1,"stoppedBy":"signal"}`), "stopped"))
+	finish(t, b, b.run, 75, []byte(`{"read":1,"stoppedBy":"signal"}`), "stopped")
 	b.record(Batch{Answers: []Answer{answer(in, imported("a"))}, Counts: []byte(`{"read":2}`), Waiting: "pace"})
 	runs, err := b.Runs(t.Context(), b.lease.Migration)
 	must(t, err)
@@ -252,4 +251,27 @@ func TestRecord_LeavesTheEndOfARunAlone(t *testing.T) {
 		t.Errorf("got the run %+v with counts %s, want it as it ended", r, r.Counts)
 	}
 	equal(t, "intents", b.standing())
+}
+
+// A token that is taken for new and has a row all the same is updated, and nothing
+// of its batch is lost.
+func TestRecord_NewTokensThatHaveARow(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.call(refused("a"))
+	b.call(imported("a"), imported("b"), refused("c"))
+	equal(t, "outcomes", lines(t, b.Store, `SELECT concat_ws(' ', key, outcome, attempts) FROM {schema}.tokens ORDER BY key`),
+		"a imported 2", "b imported 1", "c failed 1")
+	in, other := intent(imported("b"), imported("d")), intent(imported("e"))
+	for _, i := range []Intent{in, other} {
+		i.Tokens[0].Environment = "preview"
+	}
+	b.record(Batch{Intents: []Intent{in, other}})
+	known := imported("b")
+	known.Known = true
+	unlike := Ending{Sent: sent("d"), Outcome: Unknown, Reason: "unmatched"}
+	b.record(Batch{Answers: []Answer{answer(in, known, unlike), answer(other, imported("e"))}})
+	equal(t, "outcomes in the end", lines(t, b.Store, `
+		SELECT concat_ws(' ', key, environment, outcome, coalesce(succeeded::text, '-'), reason, attempts) FROM {schema}.tokens WHERE key > 'a' ORDER BY key`),
+		"b preview imported true 2", "c production failed false refused 1", "d production unknown - unmatched 1", "e preview imported true 1")
 }

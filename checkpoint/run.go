@@ -22,39 +22,62 @@ type Run struct {
 	FinishedAt  time.Time // zero: it has not finished, or it died
 	HeartbeatAt time.Time
 	ExitCode    *int
-	Counts      []byte // JSON
+	Counts      []byte // JSON; its "shards" is the number of shards, where that is not 1
 	Waiting     string
 	LastError   string
 	Alive       bool // its shard's lease has not lapsed
 	Holder      string
 }
 
+// inForce chooses among the runs r of the migration m those under its present
+// number of shards. The counts tell it, they are of that part of the keys: whoever
+// writes counts keeps their "shards".
+const inForce = `coalesce((r.counts->>'shards')::integer, 1) = m.shards`
+
 // StartRun writes the row of a run that begins and returns its id.
 func (s *Store) StartRun(ctx context.Context, l Lease, version, mode string) (int64, error) {
 	var id int64
 	err := s.pool.QueryRow(ctx, s.in(`
-		INSERT INTO {schema}.runs (migration_id, shard, version, mode) VALUES ($1, $2, $3, $4) RETURNING id`),
-		l.Migration, l.Shard, version, mode).Scan(&id)
+		INSERT INTO {schema}.runs (migration_id, shard, version, mode, counts)
+		VALUES ($1, $2, $3, $4, jsonb_build_object('shards', $5::integer)) RETURNING id`),
+		l.Migration, l.Shard, version, mode, max(l.Shards, 1)).Scan(&id)
 	return id, pgerr.Wrap("write the run", err)
 }
 
-// FinishRun writes how a run ended. Nil counts leave those of the last Record.
-func (s *Store) FinishRun(ctx context.Context, run int64, exitCode int, counts []byte, lastError string) error {
-	_, err := s.pool.Exec(ctx, s.in(`
-		UPDATE {schema}.runs
-		SET finished_at = clock_timestamp(), heartbeat_at = clock_timestamp(), exit_code = $2, counts = coalesce($3, counts), waiting = NULL, last_error = $4
-		WHERE id = $1`), run, exitCode, counts, orNull(lastError))
-	return pgerr.Wrap("write the end of the run", err)
+// FinishRun writes how a run ended. Nil counts leave those of the last Record. It
+// reports whether that was the last shard to finish: the newest run of each, under
+// the present number of shards, came to the end of the source (finished lists the
+// exit codes that say so, unless the counts' "stoppedBy" tells otherwise). Of shards that finish at once exactly one is the last.
+func (s *Store) FinishRun(ctx context.Context, l Lease, run int64, exitCode int, counts []byte, lastError string, finished ...int) (last bool, err error) {
+	err = s.begin(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, s.in(`SELECT FROM {schema}.migrations WHERE id = $1 FOR NO KEY UPDATE`), l.Migration); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, s.in(`
+			UPDATE {schema}.runs
+			SET finished_at = clock_timestamp(), heartbeat_at = clock_timestamp(), exit_code = $2, counts = coalesce($3, counts), waiting = NULL, last_error = $4
+			WHERE id = $1`), run, exitCode, counts, orNull(lastError)); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, s.in(`
+			WITH newest AS (
+				SELECT DISTINCT ON (r.shard) r.exit_code, r.counts FROM {schema}.runs r JOIN {schema}.migrations m ON m.id = r.migration_id
+				WHERE m.id = $1 AND `+inForce+` ORDER BY r.shard, r.id DESC)
+			SELECT count(*) FILTER (WHERE exit_code = ANY($2::integer[]) AND counts->>'stoppedBy' IS NULL) = (SELECT shards FROM {schema}.migrations WHERE id = $1) FROM newest`),
+			l.Migration, finished).Scan(&last)
+	})
+	return last && slices.Contains(finished, exitCode), pgerr.Wrap("write the end of the run", err)
 }
 
-// Runs returns the newest run of each shard, by shard.
+// Runs returns the newest run of each shard, by shard, of those under the present
+// number of shards.
 func (s *Store) Runs(ctx context.Context, migration int64) ([]Run, error) {
 	rows, err := s.pool.Query(ctx, s.in(`
 		SELECT DISTINCT ON (r.shard) r.id, r.shard, r.version, r.mode, r.started_at, r.finished_at, r.heartbeat_at,
 			r.exit_code, r.counts, coalesce(r.waiting, ''), coalesce(r.last_error, ''),
 			r.finished_at IS NULL AND coalesce(l.holder <> '' AND l.expires_at > clock_timestamp(), false), coalesce(l.holder, '')
-		FROM {schema}.runs r LEFT JOIN {schema}.leases l USING (migration_id, shard)
-		WHERE r.migration_id = $1 ORDER BY r.shard, r.id DESC`), migration)
+		FROM {schema}.runs r JOIN {schema}.migrations m ON m.id = r.migration_id LEFT JOIN {schema}.leases l USING (migration_id, shard)
+		WHERE r.migration_id = $1 AND `+inForce+` ORDER BY r.shard, r.id DESC`), migration)
 	if err != nil {
 		return nil, pgerr.Wrap("read the runs", err)
 	}

@@ -14,8 +14,11 @@ func TestRuns_TheNewestOfEachShard(t *testing.T) {
 	if none, err := b.Runs(t.Context(), 99); err != nil || len(none) != 0 {
 		t.Errorf("another migration: got %v, %v, want none", none, err)
 	}
-	must(t, b.FinishRun(t.Context(), b.run, 75, []byte(`{"read": 1}`), "stopped"))
-	again, err := b.StartRun(t.Context(), b.lease, "v2", "run")
+	finish(t, b, b.run, 75, []byte(`{"read": 1}`), "stopped")
+	must(t, b.Release(t.Context(), b.lease))
+	l0, err := b.Acquire(t.Context(), b.lease.Migration, 0, 3, "first", nil)
+	must(t, err)
+	again, err := b.StartRun(t.Context(), l0, "v2", "run")
 	must(t, err)
 	l2, err := b.Acquire(t.Context(), b.lease.Migration, 2, 3, "pod-2", nil)
 	must(t, err)
@@ -26,7 +29,7 @@ func TestRuns_TheNewestOfEachShard(t *testing.T) {
 	r1, err := b.StartRun(t.Context(), l1, "v1", "run")
 	must(t, err)
 	b.lease, b.run = l1, r1
-	b.record(Batch{Counts: []byte(`{"read": 5}`), Waiting: "pace"})
+	b.record(Batch{Counts: []byte(`{"read": 5, "shards": 3}`), Waiting: "pace"})
 	b.exec(`UPDATE {schema}.leases SET expires_at = clock_timestamp() - interval '1 second' WHERE shard = 2`)
 
 	show := func() []string {
@@ -47,16 +50,16 @@ func TestRuns_TheNewestOfEachShard(t *testing.T) {
 		}
 		return out
 	}
-	shard0 := fmt.Sprintf(`%d of shard 0: v2 run {} "" "" exit=- finished=false alive=true "first"`, again)
-	shard2 := fmt.Sprintf(`%d of shard 2: v1 run {} "" "" exit=- finished=false alive=false "pod-2"`, r2)
+	shard0 := fmt.Sprintf(`%d of shard 0: v2 run {"shards": 3} "" "" exit=- finished=false alive=true "first"`, again)
+	shard2 := fmt.Sprintf(`%d of shard 2: v1 run {"shards": 3} "" "" exit=- finished=false alive=false "pod-2"`, r2)
 	equal(t, "runs", show(), shard0,
-		fmt.Sprintf(`%d of shard 1: v1 run {"read": 5} "pace" "" exit=- finished=false alive=true "pod-1"`, r1), shard2)
-	must(t, b.FinishRun(t.Context(), r1, 3, nil, "3 tokens failed"))
+		fmt.Sprintf(`%d of shard 1: v1 run {"read": 5, "shards": 3} "pace" "" exit=- finished=false alive=true "pod-1"`, r1), shard2)
+	finish(t, b, r1, 3, nil, "3 tokens failed")
 	equal(t, "after shard 1 finished, still holding its lease", show(), shard0,
-		fmt.Sprintf(`%d of shard 1: v1 run {"read": 5} "" "3 tokens failed" exit=3 finished=true alive=false "pod-1"`, r1), shard2)
+		fmt.Sprintf(`%d of shard 1: v1 run {"read": 5, "shards": 3} "" "3 tokens failed" exit=3 finished=true alive=false "pod-1"`, r1), shard2)
 	must(t, b.Release(t.Context(), l1))
 	equal(t, "after its release", show(), shard0,
-		fmt.Sprintf(`%d of shard 1: v1 run {"read": 5} "" "3 tokens failed" exit=3 finished=true alive=false ""`, r1), shard2)
+		fmt.Sprintf(`%d of shard 1: v1 run {"read": 5, "shards": 3} "" "3 tokens failed" exit=3 finished=true alive=false ""`, r1), shard2)
 }
 
 // failed fills a migration with n tokens that are not imported, every fifth of

@@ -165,7 +165,7 @@ func TestDDL_ServesARoleThatMayCreateNothing(t *testing.T) {
 	b := begin(t, s, "acme-slack", "first")
 	b.call(imported("a"), refused("b"))
 	must(t, s.Renew(t.Context(), b.lease))
-	must(t, s.FinishRun(t.Context(), b.run, 3, []byte(`{"read": 2}`), ""))
+	finish(t, s, b.run, 3, []byte(`{"read": 2}`), "")
 	must(t, s.Release(t.Context(), b.lease))
 	totals, err := s.Totals(t.Context(), b.lease.Migration)
 	if err != nil || totals[Imported] != 1 || totals[Failed] != 1 {
@@ -210,7 +210,7 @@ func TestMissingPrivileges_GrantsSuffice(t *testing.T) {
 	must(t, s.SetTarget(t.Context(), b.lease.Migration, map[string]string{}))
 	must(t, s.LowerCeiling(t.Context(), b.lease.Migration, 10))
 	must(t, s.SetPaused(t.Context(), b.lease.Migration, false))
-	must(t, next.FinishRun(t.Context(), next.run, 0, []byte(`{}`), ""))
+	finish(t, next, next.run, 0, []byte(`{}`), "")
 	must(t, next.Release(t.Context(), next.lease))
 }
 

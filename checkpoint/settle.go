@@ -23,12 +23,15 @@ type Unsettled struct {
 	Due time.Duration
 }
 
-// Unsettled returns the intents of a shard that stand from other runs than run.
+// Unsettled returns the intents of a shard that stand from other runs than run,
+// with those of all shards that stand from before the number of shards changed, or
+// that would if l were acquired now.
 func (s *Store) Unsettled(ctx context.Context, l Lease, run int64) ([]Unsettled, error) {
 	rows, err := s.pool.Query(ctx, s.in(`
 		SELECT id, connector, keys, fingerprints, identities, extract(epoch FROM settle_after - greatest(started_at, clock_timestamp()))::float8
-		FROM {schema}.calls WHERE migration_id = $1 AND shard = $2 AND run_id <> $3 ORDER BY started_at`),
-		l.Migration, l.Shard, run)
+		FROM {schema}.calls WHERE migration_id = $1 AND run_id <> $3 AND (shard IN ($2, $4)
+			OR $5 <> (SELECT shards FROM {schema}.migrations WHERE id = $1)) ORDER BY started_at`),
+		l.Migration, l.Shard, run, everybodys, max(l.Shards, 1))
 	if err != nil {
 		return nil, pgerr.Wrap("read the calls in doubt", err)
 	}
@@ -56,13 +59,13 @@ func (s *Store) Settle(ctx context.Context, l Lease, run int64, ids []uuid.UUID)
 	_, err = s.pool.Exec(ctx, s.in(`
 		WITH settled AS (
 			DELETE FROM {schema}.calls
-			WHERE id = ANY($4::uuid[]) AND migration_id = $1 AND shard = $2
+			WHERE id = ANY($4::uuid[]) AND migration_id = $1 AND shard IN ($2, $5)
 				AND (settle_after <= clock_timestamp() OR started_at > clock_timestamp())
 			RETURNING id, run_id, connector, environments, keys, fingerprints, identities, started_at
 		)
 		INSERT INTO {schema}.tokens AS t
 			(migration_id, key, connector, environment, outcome, reason, detail, attempts, fingerprint, identity, run_id, updated_at)
-		SELECT DISTINCT ON (o.key) $1::bigint, o.key, settled.connector, o.environment, 'unknown', 'in_doubt',
+		SELECT DISTINCT ON (o.key) $1::bigint, o.key, settled.connector, coalesce(o.environment, settled.environments[1]), 'unknown', 'in_doubt',
 			'the run ended before the answer to its call was recorded', 1, o.fingerprint, o.identity, $3, now()
 		FROM settled, unnest(keys, environments, fingerprints, identities) AS o (key, environment, fingerprint, identity)
 		WHERE NOT EXISTS (SELECT FROM {schema}.tokens known
@@ -74,7 +77,7 @@ func (s *Store) Settle(ctx context.Context, l Lease, run int64, ids []uuid.UUID)
 			outcome = excluded.outcome, succeeded = NULL, reason = excluded.reason, detail = excluded.detail,
 			attempts = t.attempts + 1, fingerprint = excluded.fingerprint, identity = excluded.identity,
 			run_id = excluded.run_id, call_id = NULL, updated_at = excluded.updated_at`),
-		l.Migration, l.Shard, run, ids)
+		l.Migration, l.Shard, run, ids, everybodys)
 	if err != nil {
 		return nil, pgerr.Wrap("settle the calls in doubt", err)
 	}

@@ -85,6 +85,7 @@ type Migration struct {
 	Name           string
 	FingerprintKey []byte
 	Target         map[string]string
+	Shards         int // into how many parts the keys are divided, one worker each
 	ChunkCeiling   int // 0: none met
 	Paused         bool
 }
@@ -106,9 +107,9 @@ func (s *Store) Migration(ctx context.Context, name string) (Migration, error) {
 	var target []byte
 	var ceiling *int
 	err := s.pool.QueryRow(ctx, s.in(`
-		SELECT id, fingerprint_key, target, chunk_ceiling, paused
+		SELECT id, fingerprint_key, target, shards, chunk_ceiling, paused
 		FROM {schema}.migrations WHERE name = $1`), name).
-		Scan(&m.ID, &m.FingerprintKey, &target, &ceiling, &m.Paused)
+		Scan(&m.ID, &m.FingerprintKey, &target, &m.Shards, &ceiling, &m.Paused)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Migration{}, ErrNoMigration
 	}

@@ -39,15 +39,14 @@ func (s *Store) Token(ctx context.Context, migration int64, key string) (*TokenR
 	if err != nil {
 		return nil, nil, pgerr.Wrap(op, err)
 	}
-	priors, _, err := s.Lookup(ctx, migration, []string{key}, nil)
+	priors, err := s.Priors(ctx, migration, []Asked{{Key: key}})
 	if err != nil {
 		return nil, nil, err
 	}
-	prior, known := priors[key]
-	if !known {
+	if priors[0].Outcome == "" {
 		return nil, standing, nil
 	}
-	record := TokenRecord{Prior: prior}
+	record := TokenRecord{Prior: priors[0]}
 	var imported, started *time.Time
 	err = s.pool.QueryRow(ctx, s.in(`
 		SELECT t.imported_at, t.updated_at, coalesce(r.version, ''), r.started_at

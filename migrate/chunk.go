@@ -16,6 +16,7 @@ type chunk struct {
 	items     []*item
 	bytes     int       // of the request body
 	oldest    time.Time // when its oldest row was read
+	full      bool      // it has as many tokens or bytes as a call may carry
 
 	lost      int   // answers lost in a row, its forebears' included
 	attempts  int   // of these, lost while others succeeded
@@ -49,6 +50,8 @@ func (c *chunker) add(it *item, readAt time.Time) *chunk {
 	o := c.open[it.connector]
 	var closed *chunk
 	if o != nil && !o.fits(it, c.maxTokens, c.maxBytes) {
+		_, apart := o.identities[it.identity]
+		o.full = !apart
 		closed, o = &o.chunk, nil
 	}
 	if o == nil {
@@ -62,6 +65,7 @@ func (c *chunker) add(it *item, readAt time.Time) *chunk {
 	o.identities[it.identity] = struct{}{}
 	o.bytes += connect.TokenOverhead + it.size
 	if closed == nil && len(o.items) >= c.maxTokens {
+		o.full = true
 		closed = &o.chunk
 		delete(c.open, it.connector)
 	}
@@ -90,11 +94,25 @@ func (c *chunker) flush() []*chunk {
 func (c *chunk) with(items []*item) *chunk {
 	d := *c
 	d.items = items
+	d.full = c.full && len(items) == len(c.items)
 	d.bytes = connect.BodyOverhead - connect.TokenOverhead
 	for _, it := range items {
 		d.bytes += connect.TokenOverhead + it.size
 	}
 	return &d
+}
+
+// contest marks the items of the given keys: another shard has claimed their
+// identities.
+func (c *chunk) contest(keys []string) {
+	for _, it := range c.items {
+		it.contested = it.contested || slices.Contains(keys, it.key)
+	}
+}
+
+// contested tells that some of the items have to be judged anew.
+func (c *chunk) contested() bool {
+	return slices.ContainsFunc(c.items, func(it *item) bool { return it.contested })
 }
 
 // halve returns the chunk's two halves; it must have two items or more.

@@ -173,7 +173,7 @@ func (p *pass) takeBack(ctx context.Context, open *chunker, chunks chan<- *chunk
 		e.moves = append(e.moves, move{p.doubts.passed[key], was, standing{checkpoint.Unknown, reasonInDoubt}})
 		delete(p.doubts.passed, key)
 	}
-	rulings, err := p.judgeRows(ctx, anew)
+	rulings, err := p.judgeRows(ctx, anew, false)
 	if err != nil {
 		return err
 	}

@@ -95,6 +95,9 @@ func (m *Migrator) dryRun(ctx context.Context, r *report.Report) error {
 		r.Warnings = append(r.Warnings, noRows)
 		m.o.Log.Warn().Msg(noRows)
 	}
+	if n := m.o.Shards; n > 1 {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("this is shard %d of %d alone: the rows of the others are not in it, nor duplicates between shards; leave the shards out to see all", m.o.Shard, n))
+	}
 	c := r.Counts
 	c.Pending = 0 // these would be sent
 	if err := notImported(c, &m.o.Policy); err != nil {
@@ -117,8 +120,9 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 		if err != nil {
 			return err
 		}
+		p.moved()
 		after, end = page.Next, page.End
-		rulings, err := p.judgeRows(ctx, page.Rows)
+		rulings, err := p.judgeRows(ctx, page.Rows, false)
 		if err != nil {
 			return err
 		}
@@ -153,7 +157,7 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 // foreseeDoubts makes judge treat the tokens of calls in doubt as a run would
 // once these are settled.
 func (p *pass) foreseeDoubts(ctx context.Context) error {
-	left, err := p.store.Unsettled(ctx, checkpoint.Lease{Migration: p.migration.ID, Shard: p.o.Shard}, 0)
+	left, err := p.store.Unsettled(ctx, checkpoint.Lease{Migration: p.migration.ID, Shard: p.o.Shard, Shards: p.o.Shards}, 0)
 	if err != nil {
 		return err
 	}
@@ -175,30 +179,42 @@ type settledLookup struct {
 	owner map[checkpoint.Hash]string
 }
 
-func (s *settledLookup) Lookup(ctx context.Context, migration int64, keys []string, identities []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash][]string, error) {
-	priors, owners, err := s.lookup.Lookup(ctx, migration, keys, identities)
+func (s *settledLookup) Priors(ctx context.Context, migration int64, asked []checkpoint.Asked) ([]checkpoint.Prior, error) {
+	priors, err := s.lookup.Priors(ctx, migration, asked)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	for _, key := range keys {
-		if doubt, ok := s.prior[key]; ok {
-			doubt.Imported = priors[key].Imported
-			priors[key] = doubt
+	for i := range asked {
+		if doubt, ok := s.prior[asked[i].Key]; ok {
+			doubt.Imported = priors[i].Imported
+			priors[i] = doubt
 		}
+	}
+	return priors, nil
+}
+
+func (s *settledLookup) Owners(ctx context.Context, migration int64, identities []checkpoint.Hash) (map[checkpoint.Hash][]string, error) {
+	owners, err := s.lookup.Owners(ctx, migration, identities)
+	if err != nil {
+		return nil, err
 	}
 	for _, identity := range identities {
 		if key, ok := s.owner[identity]; ok && !slices.Contains(owners[identity], key) {
 			owners[identity] = append(owners[identity], key)
 		}
 	}
-	return priors, owners, nil
+	return owners, nil
 }
 
 // nothingKnown is the lookup of an empty checkpoint.
 type nothingKnown struct{}
 
-func (nothingKnown) Lookup(context.Context, int64, []string, []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash][]string, error) {
-	return map[string]checkpoint.Prior{}, map[checkpoint.Hash][]string{}, nil
+func (nothingKnown) Priors(_ context.Context, _ int64, asked []checkpoint.Asked) ([]checkpoint.Prior, error) {
+	return make([]checkpoint.Prior, len(asked)), nil
+}
+
+func (nothingKnown) Owners(context.Context, int64, []checkpoint.Hash) (map[checkpoint.Hash][]string, error) {
+	return nil, nil
 }
 
 // forecast packs what would be sent into calls, as a run packs it.

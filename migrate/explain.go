@@ -136,7 +136,7 @@ func (x *explainer) row(ctx context.Context) error {
 	} else if err := p.foreseeDoubts(ctx); err != nil {
 		return err
 	}
-	rulings, err := p.judge.rows(ctx, rows)
+	rulings, err := p.judge.rows(ctx, rows, false)
 	if err != nil {
 		return err
 	}

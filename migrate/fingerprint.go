@@ -90,6 +90,9 @@ type item struct {
 	identity    checkpoint.Hash
 	standing    standing // how it is counted now
 	sent        bool     // by this run, whatever came of it
+	known       bool     // the checkpoint has a row for its key
+	others      int      // keys that were sent for its identity, but for its own; all of them gone
+	contested   bool     // another shard has claimed its identity: it is judged anew before it is sent
 }
 
 func (it *item) place() place {
@@ -97,5 +100,5 @@ func (it *item) place() place {
 }
 
 func (it *item) asSent() checkpoint.Sent {
-	return checkpoint.Sent{Key: it.key, Environment: it.token.Environment, Fingerprint: it.fingerprint, Identity: it.identity}
+	return checkpoint.Sent{Key: it.key, Environment: it.token.Environment, Fingerprint: it.fingerprint, Identity: it.identity, Others: it.others, Known: it.known}
 }

@@ -29,6 +29,7 @@ type judge struct {
 	mu     sync.Mutex
 	hash   *hasher
 	claims claims
+	sent   *filter // what this run sent, where nothing was sent before and nobody else sends; nil: not kept
 }
 
 // claims are the identities of tokens that are on their way and not recorded.
@@ -80,30 +81,31 @@ func (r *ruling) local() checkpoint.Local {
 	}
 }
 
-// rows judges the rows of one page, in their order.
-func (j *judge) rows(ctx context.Context, rows []source.Row) ([]ruling, error) {
+// rows judges the rows of one page, in their order. With news the checkpoint cannot
+// know any of their keys.
+func (j *judge) rows(ctx context.Context, rows []source.Row, news bool) ([]ruling, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 
-	keys := make([]string, len(rows))
 	items := make([]*item, len(rows))
-	var identities []checkpoint.Hash
 	// Claims are read before the checkpoint is: a token that is recorded in
 	// between is then seen in one of the two.
 	claimed := make(map[checkpoint.Hash]string)
 	for i := range rows {
-		keys[i] = rows[i].Key
 		if rows[i].Reason != "" {
 			continue
 		}
 		it := j.item(&rows[i])
 		items[i] = it
-		identities = append(identities, it.identity)
 		if key, ok := j.claims.owner(it.identity); ok {
 			claimed[it.identity] = key
 		}
 	}
-	priors, senders, err := j.known.Lookup(ctx, j.migration, keys, identities)
+	priors, err := j.priors(ctx, rows, items, news)
+	if err != nil {
+		return nil, err
+	}
+	senders, err := j.senders(ctx, items, priors)
 	if err != nil {
 		return nil, err
 	}
@@ -114,10 +116,10 @@ func (j *judge) rows(ctx context.Context, rows []source.Row) ([]ruling, error) {
 	now := j.now()
 	rulings := make([]ruling, len(rows))
 	for i := range rows {
-		prior, known := priors[keys[i]]
+		prior, known := priors[i], priors[i].Outcome != ""
 		sent := recall(prior)
 		r := &rulings[i]
-		r.key, r.subject = keys[i], rows[i].Token.Subject.ID
+		r.key, r.subject = rows[i].Key, rows[i].Token.Subject.ID
 		r.place = place{Connector: rows[i].Connector, Environment: rows[i].Token.Environment}
 		if items[i] == nil {
 			r.ended, r.detail = rowEnding(&rows[i])
@@ -126,25 +128,68 @@ func (j *judge) rows(ctx context.Context, rows []source.Row) ([]ruling, error) {
 			if !taken {
 				owner, taken = owners[items[i].identity]
 			}
-			if taken && owner != keys[i] {
+			if taken && owner != r.key {
 				r.owner = owner
 			}
 			r.ended, r.detail = rule(facts{
 				item: items[i], prior: sent, known: known, run: j.run, retryFailed: j.retryFailed,
-				owner: owner, owned: taken && owner != keys[i], maxBytes: j.maxBytes, now: now,
+				owner: owner, owned: taken && owner != r.key, maxBytes: j.maxBytes, now: now,
 			}, &j.policy)
 		}
 		if r.ended.outcome == pending {
 			r.item = items[i]
-			r.item.standing = r.ended
+			r.item.standing, r.item.known = r.ended, known
+			if list := senders[r.item.identity]; len(list) > 0 {
+				r.item.others = len(list)
+				if slices.Contains(list, r.key) {
+					r.item.others--
+				}
+			}
 			r.item.sent = sent.Outcome == checkpoint.Unknown || sent.Reason == reasonUnavailable
 			j.claims.claim(r.item.identity, r.key)
 			claimed[r.item.identity] = r.key
+			if j.sent != nil {
+				j.sent.add(r.item.identity)
+			}
 		} else {
 			r.record = needsRecord(r, prior, known)
 		}
 	}
 	return rulings, nil
+}
+
+// priors returns what the checkpoint knows of each row.
+func (j *judge) priors(ctx context.Context, rows []source.Row, items []*item, news bool) ([]checkpoint.Prior, error) {
+	if news {
+		return make([]checkpoint.Prior, len(rows)), nil
+	}
+	asked := make([]checkpoint.Asked, len(rows))
+	for i := range rows {
+		if asked[i].Key = rows[i].Key; items[i] != nil {
+			asked[i].Fingerprint = items[i].fingerprint
+		}
+	}
+	return j.known.Priors(ctx, j.migration, asked)
+}
+
+// senders returns the keys that were sent for the items' identities. What is settled
+// is not asked for, nor what certainly was never sent.
+func (j *judge) senders(ctx context.Context, items []*item, priors []checkpoint.Prior) (map[checkpoint.Hash][]string, error) {
+	var asked []checkpoint.Hash
+	for i, it := range items {
+		if it != nil && !it.settled(&priors[i]) && (j.sent == nil || j.sent.perhaps(it.identity)) {
+			asked = append(asked, it.identity)
+		}
+	}
+	if len(asked) == 0 {
+		return nil, nil
+	}
+	return j.known.Owners(ctx, j.migration, asked)
+}
+
+// settled tells that a token was imported as it is now.
+func (it *item) settled(p *checkpoint.Prior) bool {
+	return p.Outcome == checkpoint.Imported && p.Imported == it.fingerprint
 }
 
 // same tells that a row that was read again is what the item was made of.
@@ -179,14 +224,14 @@ func (j *judge) item(row *source.Row) *item {
 // livingOwners returns who owns each identity: the first of the keys that were
 // sent for it whose row is still there and still for it. The source is asked only
 // where another row claims the identity now.
-func (j *judge) livingOwners(ctx context.Context, items []*item, priors map[string]checkpoint.Prior, senders map[checkpoint.Hash][]string) (map[checkpoint.Hash]string, error) {
+func (j *judge) livingOwners(ctx context.Context, items []*item, priors []checkpoint.Prior, senders map[checkpoint.Hash][]string) (map[checkpoint.Hash]string, error) {
+	if len(senders) == 0 {
+		return nil, nil
+	}
 	gone := make(map[string]checkpoint.Hash) // until the source says otherwise
-	for _, it := range items {
-		if it == nil || j.policy.SendDuplicates {
+	for i, it := range items {
+		if it == nil || j.policy.SendDuplicates || it.settled(&priors[i]) { // whoever else there was
 			continue
-		}
-		if prior := priors[it.key]; prior.Outcome == checkpoint.Imported && prior.Imported == it.fingerprint {
-			continue // it is settled, whoever else there was
 		}
 		for _, key := range senders[it.identity] {
 			if key == it.key {

@@ -21,7 +21,7 @@ func testJudge(m *memory, policy Policy) *judge {
 // rule judges rows, which must succeed, and returns "outcome reason" of each.
 func (j *judge) endings(t *testing.T, rows ...source.Row) ([]string, []ruling) {
 	t.Helper()
-	rulings, err := j.rows(t.Context(), rows)
+	rulings, err := j.rows(t.Context(), rows, false)
 	if err != nil {
 		t.Fatalf("judge rows: %v", err)
 	}
@@ -249,7 +249,7 @@ func TestJudge_PassesOnErrors(t *testing.T) {
 	m := newMemory()
 	m.failing = errors.New("away")
 	j := testJudge(m, Policy{})
-	if _, err := j.rows(t.Context(), []source.Row{userRow("1", "ada")}); !errors.Is(err, m.failing) {
+	if _, err := j.rows(t.Context(), []source.Row{userRow("1", "ada")}, false); !errors.Is(err, m.failing) {
 		t.Errorf("got error %v, want %v", err, m.failing)
 	}
 	if key, claimed := j.claims.owner(itemOf(userRow("1", "ada")).identity); claimed {
@@ -283,17 +283,17 @@ func TestSettledLookup_ForeseesDoubts(t *testing.T) {
 		"1": {Outcome: checkpoint.Unknown, Reason: "in_doubt", Fingerprint: sent},
 		"9": {Outcome: checkpoint.Unknown, Reason: "in_doubt", Fingerprint: sent},
 	}}
-	priors, _, err := s.Lookup(t.Context(), 1, []string{"1", "2"}, nil)
+	priors, err := s.Priors(t.Context(), 1, []checkpoint.Asked{{Key: "1"}, {Key: "2"}, {Key: "3"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := priors["1"]; got.Outcome != checkpoint.Unknown || got.Fingerprint != sent || got.Imported != itemOf(row).fingerprint {
+	if got := priors[0]; got.Outcome != checkpoint.Unknown || got.Fingerprint != sent || got.Imported != itemOf(row).fingerprint {
 		t.Errorf("got %+v, want it unknown with the fingerprint in doubt and the import kept", got)
 	}
-	if got := priors["2"]; got != m.priors["2"] {
+	if got := priors[1]; got != m.priors["2"] {
 		t.Errorf("got %+v, want %+v untouched", got, m.priors["2"])
 	}
-	if len(priors) != 2 {
-		t.Errorf("got %v, want only the keys asked for", sortedKeys(priors))
+	if priors[2] != (checkpoint.Prior{}) {
+		t.Errorf("got %+v of a key that is not known, want nothing", priors[2])
 	}
 }

@@ -96,22 +96,22 @@ func newMemory() *memory {
 	return &memory{priors: map[string]checkpoint.Prior{}, owners: map[checkpoint.Hash]string{}, rows: map[string]source.Row{}}
 }
 
-func (m *memory) Lookup(_ context.Context, _ int64, keys []string, identities []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash][]string, error) {
-	if m.failing != nil {
-		return nil, nil, m.failing
+func (m *memory) Priors(_ context.Context, _ int64, asked []checkpoint.Asked) ([]checkpoint.Prior, error) {
+	priors := make([]checkpoint.Prior, len(asked))
+	for i := range asked {
+		priors[i] = m.priors[asked[i].Key]
 	}
-	priors, owners := map[string]checkpoint.Prior{}, map[checkpoint.Hash][]string{}
-	for _, key := range keys {
-		if p, ok := m.priors[key]; ok {
-			priors[key] = p
-		}
-	}
+	return priors, m.failing
+}
+
+func (m *memory) Owners(_ context.Context, _ int64, identities []checkpoint.Hash) (map[checkpoint.Hash][]string, error) {
+	owners := map[checkpoint.Hash][]string{}
 	for _, identity := range identities {
 		if key, ok := m.owners[identity]; ok {
 			owners[identity] = []string{key}
 		}
 	}
-	return priors, owners, nil
+	return owners, m.failing
 }
 
 func (m *memory) Rows(_ context.Context, keys []string) ([]source.Row, error) {

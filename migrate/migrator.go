@@ -66,19 +66,23 @@ type pass struct {
 
 	// cut ends calls in flight; the contexts that functions are given only end
 	// what comes before a call. It is kept here since it is the same for all.
-	cut context.Context
+	cut      context.Context
+	cutShort context.CancelFunc // ends cut
 
-	rows     atomic.Int64 // taken from the source in this walk
-	read     atomic.Int64 // rows of the walk that are behind the reader, for progress
-	sealed   atomic.Int64 // values of this walk's rows that the store had encrypted
-	plain    atomic.Int64 // those that it keeps in the clear, though it may encrypt
-	handed   atomic.Int64 // tokens meant for senders in this walk
-	admitted int64        // likewise, in this run; the feeding goroutine's
-	letGo    atomic.Int64 // of these, left pending for good
-	total    atomic.Int64 // rows of the source, estimated until counted
-	counted  atomic.Bool  // a walk came to the end: total is what it took
-	walkNo   atomic.Int32
-	sending  inHand
+	blank bool // nothing of the migration was on record when the run began
+
+	rows      atomic.Int64 // taken from the source in this walk
+	read      atomic.Int64 // rows of the walk that are behind the reader, for progress
+	sealed    atomic.Int64 // values of this walk's rows that the store had encrypted
+	plain     atomic.Int64 // those that it keeps in the clear, though it may encrypt
+	handed    atomic.Int64 // tokens meant for senders in this walk
+	admitted  int64        // likewise, in this run; the feeding goroutine's
+	letGo     atomic.Int64 // of these, left pending for good
+	lastMoved atomic.Int64 // when there was progress, in Unix nanoseconds
+	total     atomic.Int64 // rows of the source, estimated until counted
+	counted   atomic.Bool  // a walk came to the end: total is what it took
+	walkNo    atomic.Int32
+	sending   inHand
 
 	mu        sync.Mutex
 	maxTokens int
@@ -110,7 +114,7 @@ func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
 	}
 	cut, cancel := context.WithCancel(cut)
 	defer cancel()
-	p.cut = cut
+	p.cut, p.cutShort = cut, cancel
 	r.StartedAt = p.samples.started.UTC() // as the runs table has it: a wait for the lease is over
 	m.o.Watch.attach(p)
 	stopTimer := context.AfterFunc(ctx, func() {
@@ -133,8 +137,7 @@ func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
 		p.log.Warn().Msg(noRows)
 	}
 	m.o.finish(r, err)
-	p.close(r, err)
-	return r, err
+	return r, p.close(r, err)
 }
 
 // begin makes sure of tables, migration, lease and run.
@@ -157,6 +160,7 @@ func (m *Migrator) begin(ctx context.Context) (*pass, error) {
 	if err := m.retarget(ctx, o.Migration); err != nil {
 		return nil, errors.Join(err, m.store.Release(context.WithoutCancel(ctx), t.lease))
 	}
+	migration.Shards = o.Shards
 	run, err := m.store.StartRun(ctx, t.lease, o.Version, "run")
 	if err != nil {
 		return nil, errors.Join(err, m.store.Release(context.WithoutCancel(ctx), t.lease))
@@ -199,9 +203,13 @@ func newPass(o *Options, migration checkpoint.Migration, run int64, store *check
 	if c := migration.ChunkCeiling; c > 0 && c < p.maxTokens {
 		p.maxTokens = c
 	}
+	var known lookup = store
+	if o.Shards > 1 {
+		known = amongOthers{store}
+	}
 	p.judge = &judge{
 		policy: o.Policy, retryFailed: o.RetryFailed, maxBytes: o.ChunkBytes,
-		migration: migration.ID, run: run, known: store, reread: src, now: o.now,
+		migration: migration.ID, run: run, known: known, reread: src, now: o.now,
 		hash: newHasher(migration.FingerprintKey, o.Destination), claims: claimMap{},
 	}
 	p.pace.now = o.now
@@ -226,6 +234,7 @@ func (p *pass) work(ctx context.Context) error {
 	g.Go(func() error { p.steering(serving); return nil })
 	g.Go(func() error { p.progress(serving); return nil })
 	g.Go(func() error { p.sampling(serving); return nil })
+	g.Go(func() error { return p.watchdog(serving) })
 	g.Go(func() error {
 		defer stopServing()
 		defer close(p.recorder.in)

@@ -72,6 +72,9 @@ func (k *modelCheck) reportedAgain(ctx context.Context, r *report.Report, tokens
 		return err
 	}
 	again, err := FullReport(ctx, store, migration, runs)
+	if errors.Is(err, checkpoint.ErrNoRun) && r.Pace.RequestsPerMinute == 0 {
+		return nil // it was stopped before it began, and so was every run before it
+	}
 	if err != nil {
 		return err
 	}

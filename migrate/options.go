@@ -27,7 +27,7 @@ type Options struct {
 	AcceptConfigChange bool
 	RetryFailed        bool  // send refused and rejected tokens again, once
 	Limit              int64 // stop after so many tokens were handed to calls; 0: no limit
-	Shard, Shards      int   // 0 of 1 without shards
+	Shard, Shards      int   // which part of the keys the source was opened for; 0 of 1 (or of 0): all
 
 	RequestsPerMinute float64
 	ChunkTokens       int
@@ -63,6 +63,13 @@ type Options struct {
 	// sees the progress through it, so that no lines in the log tell it.
 	Watch         *Watch
 	ProgressShown bool
+
+	// StallAfter is how long nothing may move while nothing is waited for; 0: 10
+	// minutes. Stalled is then called, before the run is ended, with the error that it
+	// ends with: goroutines that hang may keep Run from ever returning it. Nil: nobody
+	// wants to know.
+	StallAfter time.Duration
+	Stalled    func(error)
 
 	ExitCode func(error) int // the process's exit code for an error of Run; kept in the runs table
 	Log      zerolog.Logger
@@ -131,7 +138,15 @@ type importer interface {
 // lookup reads what the checkpoint knows; a checkpoint without the migration is
 // an empty one.
 type lookup interface {
-	Lookup(ctx context.Context, migration int64, keys []string, identities []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash][]string, error)
+	Priors(ctx context.Context, migration int64, asked []checkpoint.Asked) ([]checkpoint.Prior, error)
+	Owners(ctx context.Context, migration int64, identities []checkpoint.Hash) (map[checkpoint.Hash][]string, error)
+}
+
+// amongOthers is the lookup of a shard, beside which others make calls.
+type amongOthers struct{ *checkpoint.Store }
+
+func (a amongOthers) Owners(ctx context.Context, migration int64, identities []checkpoint.Hash) (map[checkpoint.Hash][]string, error) {
+	return a.OwnersShared(ctx, migration, identities)
 }
 
 const (

@@ -44,6 +44,7 @@ type pace struct {
 	unsaid     int           // throttlings in a row that did not say for how long
 	shared     bool          // other workers are alive
 	paused     bool          // an operator wants no calls
+	wakes      time.Time     // when the last of those that wait for their turn has it
 	steered    chan struct{} // closed and replaced when any of this is steered
 }
 
@@ -114,6 +115,7 @@ func (p *pace) turn(ctx context.Context) error {
 		if wait <= 0 {
 			return nil
 		}
+		p.sleeps(wait)
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
@@ -127,6 +129,22 @@ func (p *pace) turn(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// sleeps notes that somebody waits for its turn, which comes in d.
+func (p *pace) sleeps(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at := p.now().Add(d); at.After(p.wakes) {
+		p.wakes = at
+	}
+}
+
+// asleep reports whether somebody's turn is still to come.
+func (p *pace) asleep() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now().Before(p.wakes)
 }
 
 // unpaused waits while an operator wants no calls.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"tokenmigrate/checkpoint"
 	"tokenmigrate/source"
 )
 
@@ -17,8 +16,8 @@ type Ending struct{ Outcome, Reason string }
 // no others: it knows of no checkpoint. Of o it looks at Policy and ChunkBytes
 // alone.
 func Preview(ctx context.Context, o Options, rows []source.Row) ([]Ending, error) {
-	j := &judge{policy: o.Policy, maxBytes: o.ChunkBytes, known: blank{}, now: time.Now, hash: newHasher(nil, ""), claims: claimMap{}}
-	rulings, err := j.rows(ctx, rows)
+	j := &judge{policy: o.Policy, maxBytes: o.ChunkBytes, known: nothingKnown{}, now: time.Now, hash: newHasher(nil, ""), claims: claimMap{}}
+	rulings, err := j.rows(ctx, rows, true)
 	if err != nil {
 		return nil, fmt.Errorf("judge a sample: %w", err)
 	}
@@ -29,11 +28,4 @@ func Preview(ctx context.Context, o Options, rows []source.Row) ([]Ending, error
 		}
 	}
 	return endings, nil
-}
-
-// blank is a checkpoint that knows nothing, so that no owner is ever read again.
-type blank struct{}
-
-func (blank) Lookup(context.Context, int64, []string, []checkpoint.Hash) (map[string]checkpoint.Prior, map[checkpoint.Hash][]string, error) {
-	return nil, nil, nil
 }

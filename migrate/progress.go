@@ -145,6 +145,9 @@ func (p *pass) account(r *report.Report, limited bool) {
 		r.Progress = p.samples.points()
 	}
 	r.Warnings = append(r.Warnings, p.refusals(&tally)...)
+	if p.o.Shards > 1 {
+		r.Shards, r.Shard = p.o.Shards, new(p.o.Shard)
+	}
 	r.Remaining, r.Walk = p.remaining(), p.again()
 	if p.ledger.walked() {
 		r.Remaining = report.Remaining{}
@@ -207,10 +210,10 @@ const (
 )
 
 // close writes the end of the run, gives the lease up and fills in what only the
-// checkpoint knows. What fails here is only logged: the outcomes are recorded.
-func (p *pass) close(r *report.Report, err error) {
-	code := p.o.ExitCode(err)
-	r.ExitCode = &code
+// checkpoint knows. What fails here is only logged: the outcomes are recorded. It
+// returns how the run ended: as err says, unless the last of several shards finds
+// that all together have more tokens that are not imported than the policy allows.
+func (p *pass) close(r *report.Report, err error) error {
 	fail := func(what string, err error) {
 		if err != nil {
 			p.log.Warn().Err(err).Msg(what)
@@ -222,15 +225,16 @@ func (p *pass) close(r *report.Report, err error) {
 	fail("the counts could not be written", cerr)
 	gone := false
 	p.within(closing, func(ctx context.Context) {
-		err := p.store.FinishRun(ctx, p.run, code, counts, r.Error)
-		fail("the end of the run could not be written", err)
-		if gone = away(err); gone {
+		var ferr error
+		err, ferr = p.writeEnd(ctx, r, counts, err)
+		fail("the end of the run could not be written", ferr)
+		if gone = away(ferr); gone {
 			return // it is the checkpoint that stayed away, not the source: the rest would wait in vain, too
 		}
 		fail("the lease could not be released; it lapses by itself", p.store.Release(ctx, p.tenure.lease))
 	})
 	if gone {
-		return
+		return err
 	}
 	p.within(counting, func(ctx context.Context) {
 		totals, err := p.store.Totals(ctx, p.migration.ID)
@@ -244,6 +248,43 @@ func (p *pass) close(r *report.Report, err error) {
 			fail("the failures' rows could not be read again; the report shows no subject ids", p.showSubjects(ctx, r.Failures))
 		}
 	})
+	return err
+}
+
+// writeEnd writes how the run ended, and fills it into its report. For the last of
+// several shards that is how they ended all together, if that is worse.
+func (p *pass) writeEnd(ctx context.Context, r *report.Report, counts []byte, err error) (ended, problem error) {
+	write := func(err error) (last bool, problem error) {
+		r.ExitCode = new(p.o.ExitCode(err))
+		return p.store.FinishRun(ctx, p.tenure.lease, p.run, *r.ExitCode, counts, r.Error, p.o.ExitCode(nil), p.o.ExitCode(ErrNotImported))
+	}
+	last, problem := write(err)
+	if problem != nil || !last || p.o.Shards <= 1 {
+		return err, problem
+	}
+	r.LastShard = true
+	if err != nil {
+		return err, nil
+	}
+	whole, problem := p.whole(ctx)
+	if problem != nil {
+		return nil, problem
+	}
+	if err = notImported(whole.Counts, &p.o.Policy); err != nil {
+		err = fmt.Errorf("all %d shards together: %w", p.o.Shards, err)
+		p.o.finish(r, err)
+		_, problem = write(err)
+	}
+	return err, problem
+}
+
+// whole returns where the migration stands with all of its shards.
+func (p *pass) whole(ctx context.Context) (*report.Report, error) {
+	runs, err := p.store.Runs(ctx, p.migration.ID)
+	if err != nil {
+		return nil, err
+	}
+	return StatusReport(p.migration, runs)
 }
 
 // within calls do with a context that outlives the run for at most d.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,14 @@ type writer interface {
 
 // errSettled: another worker has settled a call before its answer was recorded.
 var errSettled = errors.New("the call was settled by another worker before its answer was recorded")
+
+// claimedError tells that an intent was not written: other shards have sent, or are
+// about to send, other keys for the identities of these.
+type claimedError struct{ keys []string }
+
+func (e *claimedError) Error() string {
+	return fmt.Sprintf("another shard sends %d of the tokens' identities", len(e.keys))
+}
 
 // recorder writes intents, outcomes and counts. It is one goroutine: whatever
 // waits while a transaction is under way goes into the next one together, so
@@ -83,7 +92,8 @@ func (r *recorder) submit(e *entry) error {
 
 // commit hands an entry over and waits until it is committed.
 //
-// Errors: errSettled; checkpoint.ErrLeaseLost; the error that ended the recorder.
+// Errors: errSettled; *claimedError; checkpoint.ErrLeaseLost; the error that ended
+// the recorder.
 func (r *recorder) commit(e *entry) error {
 	if err := r.submit(e); err != nil {
 		return err
@@ -221,6 +231,8 @@ func (r *recorder) result(e *entry, out checkpoint.Recorded, err error) error {
 		r.lost.Store(true)
 		r.ledger.apply(e.moves, true)
 		return checkpoint.ErrLeaseLost
+	case e.intent != nil && len(out.Claimed[e.intent.ID]) > 0:
+		return &claimedError{out.Claimed[e.intent.ID]}
 	case e.answer == nil:
 		return nil
 	}

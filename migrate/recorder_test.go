@@ -59,7 +59,7 @@ func intentEntry() *entry {
 }
 
 func answerEntry(moves ...move) *entry {
-	return &entry{answer: &checkpoint.Answer{Call: uuid.New(), Connector: slack}, moves: moves}
+	return &entry{answer: &checkpoint.Answer{Call: uuid.New()}, moves: moves}
 }
 
 func counted(l *ledger) report.Counts {

@@ -10,9 +10,9 @@ import (
 // old tells that a chunk's rows have to be read again before they are sent.
 func (p *pass) old(c *chunk) bool { return p.now().Sub(c.oldest) > maxAge }
 
-// refresh reads a chunk's rows again, since they are older than maxAge. Rows
-// that are as they were stay; rows that vanished are counted no more; rows that
-// changed are judged anew. It returns the chunk, nil if nothing is left of it,
+// refresh reads a chunk's rows again, since they are older than maxAge or another
+// shard contests them. Rows that are as they were stay; rows that vanished are
+// counted no more; rows that changed or are contested are judged anew. It returns the chunk, nil if nothing is left of it,
 // and chunks of what no longer fits it.
 func (p *pass) refresh(ctx context.Context, c *chunk) (*chunk, []*chunk, error) {
 	keys := make([]string, len(c.items))
@@ -30,7 +30,7 @@ func (p *pass) refresh(ctx context.Context, c *chunk) (*chunk, []*chunk, error) 
 	for _, it := range c.items {
 		row, there := rows[it.key]
 		switch {
-		case there && row.Reason == "" && p.judge.same(it, &row) && p.stillDue(it, readAt):
+		case there && !it.contested && row.Reason == "" && p.judge.same(it, &row) && p.stillDue(it, readAt):
 			it.token = row.Token // a made-up expiry counts from now
 			kept = append(kept, it)
 			continue
@@ -42,7 +42,7 @@ func (p *pass) refresh(ctx context.Context, c *chunk) (*chunk, []*chunk, error) 
 		}
 		p.judge.release(it.identity, it.key)
 	}
-	rulings, err := p.judgeRows(ctx, anew)
+	rulings, err := p.judgeRows(ctx, anew, false)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -55,6 +55,9 @@ func (p *pass) kept() report.RunCounts {
 	p.sample()
 	c := p.ledger.counts()
 	c.Remaining, c.Walk, c.Progress, c.Pace, c.Store = p.remaining(), p.again(), p.samples.points(), p.paceNow(), p.readAs()
+	if p.o.Shards > 1 {
+		c.Shards = p.o.Shards
+	}
 	return c
 }
 

@@ -64,15 +64,17 @@ func (p *pass) attempt(ctx context.Context, c *chunk) ([]*chunk, error) {
 	if err := p.permit(ctx); err != nil {
 		return nil, err
 	}
+	p.ledger.wire(func(w *report.Calls) { w.Allowed++ })
 	if err := p.tenure.wait(ctx, p.wait); err != nil {
 		return nil, err
 	}
-	if p.old(c) {
+	if p.old(c) || c.contested() {
 		fresh, extra, err := p.refresh(ctx, c)
 		if err != nil {
 			return nil, err
 		}
 		if fresh == nil {
+			p.waste()
 			return extra, nil
 		}
 		// The permit is spent on the chunk; what left it is sent with another.
@@ -86,7 +88,8 @@ func (p *pass) attempt(ctx context.Context, c *chunk) ([]*chunk, error) {
 // only what it waits for after the answer.
 func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 	id := uuid.New()
-	intent := checkpoint.Intent{ID: id, Connector: c.connector, Tokens: make([]checkpoint.Sent, len(c.items)), Settle: p.o.CallTimeout + settleMargin}
+	intent := checkpoint.Intent{ID: id, Connector: c.connector, Tokens: make([]checkpoint.Sent, len(c.items)), Settle: p.o.CallTimeout + settleMargin,
+		Exclusive: p.o.Shards > 1 && !p.o.Policy.SendDuplicates}
 	resent := int64(0)
 	for i, it := range c.items {
 		intent.Tokens[i] = it.asSent()
@@ -95,7 +98,13 @@ func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 		}
 	}
 	p.step("before_intent", c)
-	if err := p.recorder.commit(&entry{intent: &intent}); err != nil {
+	err := p.recorder.commit(&entry{intent: &intent})
+	if claimed := new(claimedError); errors.As(err, &claimed) {
+		c.contest(claimed.keys)
+		p.waste()
+		return []*chunk{c}, nil
+	}
+	if err != nil {
 		return nil, err
 	}
 	p.step("after_intent", c)
@@ -103,19 +112,27 @@ func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 		// The intent took long to write (a paused machine, a locked table): the lease
 		// may have lapsed, the rows may have changed, or the run drains. The call is
 		// not made; if the lease is renewed the chunk is tried again.
+		p.waste()
 		return []*chunk{c}, p.withdraw(id, c)
 	}
 	p.ledger.wire(func(w *report.Calls) {
 		w.Made++
 		w.Tokens += int64(len(c.items))
 		w.ResentTokens += resent
+		if c.full {
+			w.Full++
+		}
 	})
 	tokens := c.tokens()
 	used := p.o.Credential()
 	start := p.now()
 	answer, err := p.importer.Import(p.cut, c.connector, tokens)
+	p.moved()
 	p.step("after_call", c)
 	v := judgeAnswer(tokens, answer, err)
+	if !v.tells(len(tokens)) {
+		p.waste()
+	}
 	p.o.Watch.called(Call{Tokens: len(c.items), Answer: answerLabel(v.status, err), Took: p.now().Sub(start)})
 	p.log.Debug().Str("connector", c.connector).Int("tokens", len(c.items)).Stringer("call", id).
 		Str("answer", v.status).Str("said", v.words).Stringer("took", p.now().Sub(start)).Msg("import call")
@@ -128,6 +145,9 @@ func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 	}
 	return p.handle(c, id, v)
 }
+
+// waste counts a call that the pace allowed and that brought no outcome.
+func (p *pass) waste() { p.ledger.wire(func(w *report.Calls) { w.Wasted++ }) }
 
 // handle does what a verdict asks for. It returns what is left to be sent.
 func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
@@ -165,6 +185,9 @@ func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 		p.ledger.wire(func(w *report.Calls) {
 			w.Made--
 			w.Tokens -= int64(len(c.items))
+			if c.full {
+				w.Full--
+			}
 		})
 		if err := p.withdraw(id, c); err != nil {
 			return nil, err
@@ -185,19 +208,20 @@ func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 // withdraw removes the intent of a call that was certainly not made, or that
 // was refused as a whole.
 func (p *pass) withdraw(id uuid.UUID, c *chunk) error {
-	return p.recorder.commit(&entry{answer: &checkpoint.Answer{Call: id, Connector: c.connector}})
+	return p.recorder.commit(&entry{answer: &checkpoint.Answer{Call: id}})
 }
 
 // end records how items ended and removes the intent. Items that end for good
 // give up their claims.
 func (p *pass) end(c *chunk, id uuid.UUID, endings []checkpoint.Ending) error {
-	e := &entry{answer: &checkpoint.Answer{Call: id, Connector: c.connector, Endings: endings}}
+	e := &entry{answer: &checkpoint.Answer{Call: id, Endings: endings}}
 	for i, it := range c.items {
 		to := standing{endings[i].Outcome, endings[i].Reason}
 		e.moves = append(e.moves, move{it.place(), it.standing, to})
 	}
 	p.step("before_record", c)
 	err := p.recorder.commit(e)
+	p.moved()
 	p.step("after_record", c)
 	if err == nil && slices.ContainsFunc(endings, func(e checkpoint.Ending) bool { return e.Outcome == checkpoint.Imported }) {
 		p.o.Watch.succeeded(p.now())
@@ -212,7 +236,7 @@ func (p *pass) end(c *chunk, id uuid.UUID, endings []checkpoint.Ending) error {
 		return err
 	}
 	for i, it := range c.items {
-		it.standing, it.sent = e.moves[i].to, true
+		it.standing, it.sent, it.known = e.moves[i].to, true, true
 		p.log.Trace().Str("key", it.key).Str("outcome", string(it.standing.outcome)).Str("reason", it.standing.reason).Msg("row")
 		p.judge.release(it.identity, it.key)
 	}

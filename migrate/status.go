@@ -32,9 +32,11 @@ func FullReport(ctx context.Context, store *checkpoint.Store, m checkpoint.Migra
 	return r, err
 }
 
-// StatusReport makes a report from the newest runs of a migration, one a shard,
-// each with the counts that its transactions wrote: it is true at any time, also
-// after a crash. Totals and failures stay empty: they are a walk over all tokens.
+// StatusReport makes a report from the newest runs of a migration, one a shard, as
+// Store.Runs returns them, each with the counts that its transactions wrote: it is true at any time, also
+// after a crash. Of shards that were never started it says so, and guesses their
+// rows from those of the others, which are cut alike. Totals and failures stay
+// empty: they are a walk over all tokens.
 //
 // Errors: checkpoint.ErrNoRun.
 func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report, error) {
@@ -46,11 +48,15 @@ func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report
 	var sum report.Tally
 	parts := make([]report.RunCounts, len(runs))
 	for i := range runs {
-		run := &runs[i]
-		c := &parts[i]
-		if err := json.Unmarshal(run.Counts, c); err != nil {
-			return nil, fmt.Errorf("run %d: its counts cannot be read: %w", run.ID, err)
+		if err := json.Unmarshal(runs[i].Counts, &parts[i]); err != nil {
+			return nil, fmt.Errorf("run %d: its counts cannot be read: %w", runs[i].ID, err)
 		}
+	}
+	if m.Shards > 1 {
+		r.Shards = m.Shards
+	}
+	for i := range runs {
+		run, c := &runs[i], &parts[i]
 		for _, part := range c.Connectors {
 			sum.At(place{Connector: part.Connector, Environment: part.Environment}).Add(part.Counts)
 		}
@@ -60,12 +66,6 @@ func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report
 		r.Calls.Add(c.Calls)
 		r.Remaining.Rows += c.Remaining.Rows
 		r.Remaining.Estimated = r.Remaining.Estimated || c.Remaining.Estimated
-		if w := c.Walk; w != nil {
-			if r.Walk == nil {
-				r.Walk = new(report.Walk)
-			}
-			r.Walk.Number, r.Walk.Open = max(r.Walk.Number, w.Number), r.Walk.Open+w.Open
-		}
 		if r.StartedAt.IsZero() || run.StartedAt.Before(r.StartedAt) {
 			r.StartedAt = run.StartedAt.UTC()
 		}
@@ -82,41 +82,103 @@ func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report
 			r.Pace.Waiting = run.Waiting // the first that waits for more than its turn
 		}
 		r.Runs = append(r.Runs, stateOf(run, c))
-		if run.LastError != "" {
-			r.Error = run.LastError
-		}
-		if c.StoppedBy != "" && r.StoppedBy != "error" {
-			r.StoppedBy = c.StoppedBy
-		}
 	}
+	r.Walk = laterWalk(runs, parts)
+	addMissing(r, parts)
 	sum.Fill(r)
 	r.Progress = mergeProgress(r.StartedAt, runs, parts)
-	end(r, runs)
+	end(r, runs, parts)
 	return r, nil
+}
+
+// laterWalk returns the walk that all shards are in that have not ended, or if
+// all have, were in; nil: the first, of one of them at least.
+func laterWalk(runs []checkpoint.Run, parts []report.RunCounts) *report.Walk {
+	over := !slices.ContainsFunc(runs, func(r checkpoint.Run) bool { return r.FinishedAt.IsZero() })
+	var sum *report.Walk
+	for i := range runs {
+		w := parts[i].Walk
+		switch {
+		case !over && !runs[i].FinishedAt.IsZero():
+			continue
+		case w == nil && !over:
+			return nil
+		case w == nil:
+			continue
+		case sum == nil:
+			sum = new(report.Walk)
+		}
+		sum.Number, sum.Open = max(sum.Number, w.Number), sum.Open+w.Open
+	}
+	return sum
+}
+
+// addMissing adds the shards that were never started, with as many rows as the
+// others have on average.
+func addMissing(r *report.Report, parts []report.RunCounts) {
+	missing := r.Shards - len(r.Runs)
+	if missing <= 0 {
+		return
+	}
+	var rows, known int64
+	for i := range parts {
+		if n := parts[i].Read + parts[i].Remaining.Rows; n > 0 {
+			rows, known = rows+n, known+1
+		}
+	}
+	each := rows / max(known, 1)
+	for shard := range r.Shards {
+		if !slices.ContainsFunc(r.Runs, func(s report.RunState) bool { return s.Shard == shard }) {
+			r.Runs = append(r.Runs, report.RunState{Shard: shard, State: report.Missing, Left: each})
+		}
+	}
+	slices.SortStableFunc(r.Runs, func(a, b report.RunState) int { return cmp.Compare(a.Shard, b.Shard) })
+	r.Remaining.Rows += each * int64(missing)
+	r.Remaining.Estimated = true
 }
 
 // precedence is the order in which exit codes speak for several shards.
 var precedence = []int{75, 78, 4, 5, 6, 1, 3, 0}
 
 // end fills in how it ended, if all shards did: of several exit codes the first
-// in precedence speaks for the migration.
-func end(r *report.Report, runs []checkpoint.Run) {
-	worst := len(precedence) - 1
+// in precedence speaks for the migration, with the words of its shard. While one
+// is at work it is not over, whatever became of the others.
+func end(r *report.Report, runs []checkpoint.Run, parts []report.RunCounts) {
+	is := func(state string) bool {
+		return slices.ContainsFunc(r.Runs, func(s report.RunState) bool { return s.State == state })
+	}
+	switch {
+	case is(report.Running):
+		return
+	case is(report.Died), is(report.Missing):
+		r.StoppedBy, r.Error = "error", r.ShardTrouble()
+		return
+	}
+	worst, speaks := len(precedence), 0
 	for i := range runs {
-		if runs[i].FinishedAt.IsZero() || runs[i].ExitCode == nil {
-			if !runs[i].Alive {
-				r.StoppedBy, r.Error = "error", "the worker died without a word (killed, or its machine failed); the same command goes on from here"
-			}
-			return
+		at := slices.Index(precedence, code(&runs[i]))
+		if at < 0 { // not one of ours
+			at = slices.Index(precedence, 1)
 		}
-		if at := slices.Index(precedence, *runs[i].ExitCode); at >= 0 {
-			worst = min(worst, at)
+		if at < worst || at == worst && parts[speaks].StoppedBy == "" {
+			worst, speaks = at, i
 		}
 		if at := runs[i].FinishedAt.UTC(); r.FinishedAt == nil || at.After(*r.FinishedAt) {
 			r.FinishedAt = &at
 		}
 	}
-	r.ExitCode = &precedence[worst]
+	r.ExitCode, r.StoppedBy = new(code(&runs[speaks])), parts[speaks].StoppedBy
+	if r.Error = runs[speaks].LastError; r.Error != "" && len(runs) > 1 {
+		r.Error = fmt.Sprintf("shard %d: %s", runs[speaks].Shard, r.Error)
+	}
+}
+
+// code returns the exit code of a run that has ended.
+func code(run *checkpoint.Run) int {
+	if run.ExitCode == nil {
+		return 1
+	}
+	return *run.ExitCode
 }
 
 // stateOf returns what the checkpoint tells of a run itself.

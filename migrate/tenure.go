@@ -63,12 +63,15 @@ func (t *tenure) wait(ctx context.Context, p *patience) error {
 }
 
 // acquire takes the shard's lease, waiting for another holder's for at most
-// heldWait.
+// heldWait, and for those under another number of shards until they lapse or one
+// is renewed, which tells that its worker is alive.
 //
-// Errors: one that wraps ErrHeld.
+// Errors: one that wraps ErrHeld; ErrConfig where the number of shards is another
+// than that of workers that are alive.
 func acquire(ctx context.Context, store leases, migration int64, o *Options) (*tenure, error) {
 	deadline := o.now().Add(heldWait)
 	var told time.Time
+	var others adoption
 	for {
 		start := o.now()
 		lease, err := store.Acquire(ctx, migration, o.Shard, o.Shards, o.Holder, o.Dead)
@@ -79,22 +82,52 @@ func acquire(ctx context.Context, store leases, migration int64, o *Options) (*t
 			return t, nil
 		}
 		var held *checkpoint.HeldError
-		if !errors.As(err, &held) {
+		var divided *checkpoint.ShardsError
+		wait := time.Duration(0)
+		tell := told.IsZero() || o.now().Sub(told) >= progressEvery
+		switch {
+		case errors.As(err, &divided):
+			if wait = divided.Expires; !others.lapsing(o.now(), divided.Expires) {
+				return nil, fmt.Errorf("%w: %w; start this worker with --shard I/%d, or stop those first", ErrConfig, err, divided.Shards)
+			}
+			if tell {
+				o.Log.Warn().Str("waiting", "lease").Str("holder", divided.Holder).Int("shards", divided.Shards).Stringer("left", wait.Round(time.Second)).
+					Msg("a lease under another number of shards has not lapsed; waiting whether its worker is alive")
+			}
+		case errors.As(err, &held):
+			if wait = held.Expires; o.now().After(deadline) {
+				return nil, fmt.Errorf("%w: %w", ErrHeld, err)
+			}
+			if tell {
+				o.Log.Warn().Str("waiting", "lease").Str("holder", held.Holder).Stringer("left", deadline.Sub(o.now()).Round(time.Second)).
+					Msg("another worker holds this shard; waiting for it to end. See `status` for what it does, or stop this one")
+			}
+		default:
 			return nil, err
 		}
-		if o.now().After(deadline) {
-			return nil, fmt.Errorf("%w: %w", ErrHeld, err)
+		if tell {
+			told = o.now()
 		}
 		o.Watch.waits("lease")
-		if told.IsZero() || o.now().Sub(told) >= progressEvery {
-			told = o.now()
-			o.Log.Warn().Str("waiting", "lease").Str("holder", held.Holder).Stringer("left", deadline.Sub(told).Round(time.Second)).
-				Msg("another worker holds this shard; waiting for it to end. See `status` for what it does, or stop this one")
-		}
-		if err := sleep(ctx, min(max(held.Expires, 100*time.Millisecond), 2*time.Second)); err != nil {
+		if err := sleep(ctx, min(max(wait, 100*time.Millisecond), 2*time.Second)); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// adoption watches the last lease under another number of shards, as one that
+// waits for it to lapse sees it.
+type adoption struct {
+	until time.Time // when it lapses, as it was first seen
+}
+
+// lapsing notes that it lapses in left, and reports whether that may be waited
+// for: false means that it was renewed, so that somebody is alive.
+func (a *adoption) lapsing(now time.Time, left time.Duration) bool {
+	if a.until.IsZero() {
+		a.until = now.Add(left)
+	}
+	return now.Add(left).Before(a.until.Add(2 * time.Second))
 }
 
 // keep renews the lease until ctx ends. While the database is away it keeps

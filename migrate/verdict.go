@@ -37,6 +37,18 @@ type verdict struct {
 	status string        // for metrics and logs: an HTTP status, "lost" or "not sent"
 }
 
+// tells reports whether the answer to a call of so many tokens brought the outcome
+// of any of them.
+func (v *verdict) tells(tokens int) bool {
+	switch v.action {
+	case record:
+		return v.match.named > 0
+	case halve, tooLarge:
+		return tokens == 1
+	}
+	return false
+}
+
 // judge turns the answer or error of one call into what to do. It mirrors the
 // table "what each answer means" of the README and is the only reader of HTTP
 // statuses.

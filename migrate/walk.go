@@ -24,6 +24,9 @@ func (p *pass) walks(ctx context.Context) error {
 	if err := p.loadDoubts(ctx); err != nil {
 		return err
 	}
+	if err := p.lookForEarlier(ctx); err != nil {
+		return err
+	}
 	for n := 1; n <= p.o.Policy.Passes; n++ {
 		p.walkNo.Store(int32(n))
 		if err := p.walk(ctx); err != nil {
@@ -34,6 +37,19 @@ func (p *pass) walks(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// lookForEarlier finds out whether this is the first run that gets anywhere. Then
+// nothing has to be looked up in the checkpoint that this run did not send itself.
+func (p *pass) lookForEarlier(ctx context.Context) error {
+	err := p.wait.database(ctx, theCheckpoint, func() (err error) {
+		p.blank, err = p.store.Blank(ctx, p.migration.ID)
+		return err
+	})
+	if p.blank && p.o.Shards <= 1 {
+		p.judge.sent = new(filter)
+	}
+	return err
 }
 
 // walk reads the source once from its beginning to its end, and sends what has
@@ -90,6 +106,7 @@ func (p *pass) feed(ctx context.Context, chunks chan<- *chunk) error {
 		if err != nil {
 			return err
 		}
+		p.moved()
 		after, end = page.Next, page.End
 		p.countValues(page.Rows)
 		if end {
@@ -114,7 +131,7 @@ func (p *pass) feed(ctx context.Context, chunks chan<- *chunk) error {
 // that become full.
 func (p *pass) feedRows(ctx context.Context, open *chunker, chunks chan<- *chunk, rows []source.Row, readAt time.Time) error {
 	rows, e := p.setDoubtsAside(rows)
-	rulings, err := p.judgeRows(ctx, rows)
+	rulings, err := p.judgeRows(ctx, rows, p.blank && p.walkNo.Load() == 1)
 	if err != nil {
 		return err
 	}
@@ -194,13 +211,14 @@ func (p *pass) handOver(ctx context.Context, chunks chan<- *chunk, full ...*chun
 	return nil
 }
 
-// judgeRows judges rows, which may have been read again, in their order.
-func (p *pass) judgeRows(ctx context.Context, rows []source.Row) (rulings []ruling, err error) {
+// judgeRows judges rows, which may have been read again, in their order. With news
+// the checkpoint cannot know their keys.
+func (p *pass) judgeRows(ctx context.Context, rows []source.Row, news bool) (rulings []ruling, err error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
 	err = p.wait.database(ctx, eitherOne, func() (err error) {
-		rulings, err = p.judge.rows(ctx, rows)
+		rulings, err = p.judge.rows(ctx, rows, news)
 		return err
 	})
 	return rulings, err

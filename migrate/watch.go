@@ -84,7 +84,8 @@ type Now struct {
 	LeaseHeld           bool
 	LeaseAge, LeaseLeft time.Duration
 
-	LastSuccess time.Time // when an import was last recorded; zero: never
+	LastSuccess  time.Time // when an import was last recorded; zero: never
+	LastProgress time.Time // when anything last moved, or was knowingly waited for; zero: not yet
 
 	trouble []string
 }
@@ -145,6 +146,9 @@ func (w *Watch) Now() Now {
 	n.Total, n.Estimated = max(rows, n.Report.Counts.Read), estimated
 	n.Ahead = p.ahead()
 	n.OldestSent = p.sending.oldest(p.now())
+	if at := p.lastMoved.Load(); at != 0 {
+		n.LastProgress = time.Unix(0, at)
+	}
 	w.ready(&n, p)
 	return n
 }

@@ -32,7 +32,7 @@ type statements struct {
 	firstPage statement   // $1: limit
 	lastPage  statement   // $1: limit; from the end on
 	nextPage  statement   // $1 (, $2): key behind which to begin; last: limit
-	rows      statement   // $1 (, $2): arrays of key parts
+	rows      statement   // $1 (, $2): arrays of key parts; of all shards
 	whole     statement   // all rows, no columns
 	nulls     []statement // one per key column: how many are NULL, and an example
 }
@@ -69,7 +69,7 @@ func buildStatements(text *sqlText, columns, keys []column) statements {
 		those += " AND " + order[1] + " = ANY($2) AND (" + strings.Join(order, ", ") + ") IN (SELECT * FROM unnest($1, $2))"
 	}
 	s.nextPage = text.build(head, append(slices.Clone(all), after), by+strconv.Itoa(len(keys)+1))
-	s.rows = text.build(head, append(slices.Clone(all), those), "")
+	s.rows = text.build(head, []string{those}, "")
 	s.whole = text.build("SELECT 1", nil, "")
 	for i, key := range order {
 		example := "NULL"
@@ -288,8 +288,8 @@ func (r *Reader) keyOf(values [][]byte) (key, same [2][]byte, err error) {
 }
 
 // Rows reads the rows of these keys (as in Row.Key) as they are now, in any
-// order. Keys without a row, or outside the shard or where, are simply missing;
-// a key asked for twice comes once. All rows are held in memory. Errors as of
+// order, also those of other shards. Keys without a row, or outside where, are simply
+// missing; a key asked for twice comes once. All rows are held in memory. Errors as of
 // Page.
 func (r *Reader) Rows(ctx context.Context, keys []string) ([]Row, error) {
 	var rows []Row

@@ -40,7 +40,9 @@ CREATE TABLE {schema}.tokens (
     updated_at           timestamptz NOT NULL,
     PRIMARY KEY (migration_id, key)
 );
-CREATE INDEX tokens_identity ON {schema}.tokens (migration_id, identity) WHERE identity IS NOT NULL;
+-- An identity is a keyed hash already, and only ever looked for as a whole: a hash
+-- index is two thirds of the work of a B-tree.
+CREATE INDEX tokens_identity ON {schema}.tokens USING hash (identity) WHERE identity IS NOT NULL;
 
 -- The intents: one row a call that is about to be made, or was made and whose
 -- answer is not recorded. Removing it is the right to record the answer.
@@ -50,13 +52,16 @@ CREATE TABLE {schema}.calls (
     shard        integer     NOT NULL,
     run_id       bigint      NOT NULL,
     connector    text        NOT NULL,
-    environments text[]      NOT NULL,
+    environments text[]      NOT NULL, -- of the keys, in their order; where all are for one, that one alone
     keys         text[]      NOT NULL,
     fingerprints bytea[]     NOT NULL,
     identities   bytea[]     NOT NULL,
     started_at   timestamptz NOT NULL,
     settle_after timestamptz NOT NULL  -- before this, its call may still be under way
-);
+) WITH (toast_tuple_target = 8160);
+-- A row lives for a second: it is not worth compressing, nor moving out of line.
+ALTER TABLE {schema}.calls ALTER COLUMN keys SET STORAGE EXTERNAL,
+    ALTER COLUMN fingerprints SET STORAGE EXTERNAL, ALTER COLUMN identities SET STORAGE EXTERNAL;
 CREATE INDEX calls_shard ON {schema}.calls (migration_id, shard);
 
 -- One row a run of one shard.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"sync"
 	"time"
@@ -126,7 +127,7 @@ func (b *barWords) look(n *migrate.Now, now time.Time) (done, total int64) {
 		b.left = "starting"
 		return 0, 0
 	case pace.Current > 0 && n.Report.Mode == "run":
-		b.right = strconv.FormatFloat(pace.Current, 'f', -1, 64) + "/min "
+		b.right = strconv.FormatFloat(math.Round(pace.Current*10)/10, 'f', -1, 64) + "/min "
 	}
 	if left >= 0.5 {
 		b.right += time.Duration(left*float64(time.Second)).Round(time.Second).String() + " left "

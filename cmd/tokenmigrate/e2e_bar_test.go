@@ -203,7 +203,7 @@ func TestBarWords(t *testing.T) {
 		}), "0 of 0", "waiting: lease", 0, 0},
 		{"estimated", run(func(*migrate.Now) {}), "1,000 of ~20,000", "40/min 4m45s left ", 1000, 20_000},
 		{"counted, throttled", run(func(n *migrate.Now) {
-			n.Estimated, n.Report.Pace.Current, n.Report.Pace.Waiting = false, 17.5, "throttled until 12:00:00"
+			n.Estimated, n.Report.Pace.Current, n.Report.Pace.Waiting = false, 17.51953, "throttled until 12:00:00"
 		}), "1,000 of 20,000", "17.5/min waiting: throttled until 12:00:00", 1000, 20_000},
 		{"dry", run(func(n *migrate.Now) {
 			n.Report.Mode, n.Report.Pace.Waiting, n.Report.Calls = "dry-run", "", report.Calls{}

@@ -176,7 +176,7 @@ func TestListen_ShowsARunWhileItGoesOn(t *testing.T) {
 		{"lease left", m.sum("tokenmigrate_lease_remaining_seconds"), 15, 30},
 		{"last success", m.sum("tokenmigrate_last_success_timestamp_seconds"), float64(time.Now().Unix() - 10), float64(time.Now().Unix() + 1)},
 		{"build", m.sum("tokenmigrate_build_info"), 1, 1},
-		{"run", m.sum("tokenmigrate_run_info", "migration", "acme", "mode", "run", "shard", "0"), 1, 1},
+		{"run", m.sum("tokenmigrate_run_info", "migration", "acme", "mode", "run", "shard", "0", "shards", "1"), 1, 1},
 	} {
 		if c.got < c.from || c.got > c.to {
 			t.Errorf("%s: got %v, want %v to %v", c.what, c.got, c.from, c.to)

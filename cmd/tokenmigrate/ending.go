@@ -23,6 +23,7 @@ const (
 type ending struct {
 	Migration string           `json:"migration,omitempty"`
 	Mode      string           `json:"mode,omitempty"`
+	Shard     *int             `json:"shard,omitempty"` // where there are several
 	ExitCode  int              `json:"exitCode"`
 	Outcome   string           `json:"outcome"` // one sentence
 	StoppedBy string           `json:"stoppedBy,omitempty"`
@@ -59,7 +60,7 @@ func (a *app) writeEnding(err error) {
 func endingLine(r *report.Report, err error, redact func(string) string) []byte {
 	e := ending{ExitCode: exitCode(err), Outcome: "It ended before any work began."}
 	if r != nil {
-		e.Migration, e.Mode, e.StoppedBy = r.Migration, r.Mode, r.StoppedBy
+		e.Migration, e.Mode, e.Shard, e.StoppedBy = r.Migration, r.Mode, r.Shard, r.StoppedBy
 		e.Outcome, e.Counts, e.Totals, e.Error = r.Sentence(), &r.Counts, r.Totals, r.Error
 	}
 	if err != nil {

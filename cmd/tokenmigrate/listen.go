@@ -11,16 +11,16 @@ import (
 	"tokenmigrate/migrate/monitor"
 )
 
-// listen serves metrics and the live report of the run that watch looks at on
-// addr; an empty one is nowhere. close returns when nothing is served any more.
+// listen serves metrics and the live report of the run that watch looks at where
+// --listen says; without it nowhere. close returns when nothing is served any more.
 //
 // Errors: a *usageError where the address cannot be had.
-func (a *app) listen(cmd *cobra.Command, addr string, cfg *Config, watch *migrate.Watch, log zerolog.Logger) (close func(), err error) {
-	if addr == "" {
+func (a *app) listen(cmd *cobra.Command, f *runFlags, cfg *Config, watch *migrate.Watch, log zerolog.Logger) (close func(), err error) {
+	if f.listen == "" {
 		return func() {}, nil
 	}
-	server, err := monitor.Listen(addr, monitor.New(watch, monitor.Info{
-		Version: programVersion(), Migration: cfg.Migration, Connectors: connectorNames(cfg),
+	server, err := monitor.Listen(f.listen, monitor.New(watch, monitor.Info{
+		Version: programVersion(), Migration: cfg.Migration, Shard: f.shard.n, Connectors: connectorNames(cfg),
 	}))
 	if err != nil {
 		return nil, &usageError{cmd.CommandPath(), err}

@@ -73,6 +73,7 @@ type app struct {
 	args           []string
 	cut            context.Context // ended by the second signal
 	getenv         func(string) (string, bool)
+	exit           func(code int) // of the process, where it cannot end in order
 	stdout, stderr io.Writer
 
 	configPath string
@@ -87,7 +88,7 @@ type app struct {
 // run executes one command line and returns the process's exit code. The end of
 // drain asks a migration to finish what is in flight; the end of cut does not.
 func run(drain, cut context.Context, args []string, getenv func(string) (string, bool), stdout, stderr io.Writer) int {
-	a := &app{args: args, cut: cut, getenv: getenv, stdout: stdout, stderr: stderr, lines: &lines{w: stderr}}
+	a := &app{args: args, cut: cut, getenv: getenv, exit: os.Exit, stdout: stdout, stderr: stderr, lines: &lines{w: stderr}}
 	root := a.command()
 	root.SetArgs(args)
 	err := root.ExecuteContext(drain)

@@ -60,11 +60,7 @@ where the run or dry run was asked for them, too.`,
 				return a.writeReports(r, paths, true)
 			}
 			return a.withCheckpoint(cmd, needCheckpoint, func(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration) error {
-				runs, err := newestRuns(ctx, store, m)
-				if err != nil {
-					return err
-				}
-				r, err := migrate.FullReport(ctx, store, m, runs)
+				r, err := a.fullReport(ctx, store, m)
 				if err != nil {
 					return err
 				}
@@ -76,6 +72,15 @@ where the run or dry run was asked for them, too.`,
 	cmd.Flags().StringVar(&from, "from", "", "make it from this JSON report, or log that has one; - is stdin")
 	cmd.Flags().BoolVar(&subjects, "show-subjects", false, "with --from: keep the subject ids that the JSON has")
 	return cmd
+}
+
+// fullReport returns the report of the newest run of each shard.
+func (a *app) fullReport(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration) (*report.Report, error) {
+	runs, err := newestRuns(ctx, store, m)
+	if err != nil {
+		return nil, err
+	}
+	return migrate.FullReport(ctx, store, m, runs)
 }
 
 // typed reports whether a flag stands on the command line; its value may also be

@@ -29,6 +29,8 @@ type runFlags struct {
 	acceptChange bool
 	subjects     bool
 	listen       string
+	shardText    string // as given
+	shard        shard
 }
 
 func (f *runFlags) add(cmd *cobra.Command) {
@@ -37,12 +39,17 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	cmd.Flags().Int64Var(&f.limit, "limit", 0, "a canary: stop after so many tokens are sent")
 	cmd.Flags().BoolVar(&f.retryFailed, "retry-failed", false, "send refused and rejected tokens again")
 	cmd.Flags().StringVar(&f.listen, "listen", "", "serve the live report at /, /metrics, /healthz and /readyz on HOST:PORT or :PORT; read-only, without credentials")
+	cmd.Flags().StringVar(&f.shardText, "shard", "", "work on part I of N of the keys, counted from 0, such as 0/4; each part needs a worker (default: JOB_COMPLETION_INDEX of TOKENMIGRATE_SHARDS, else all)")
 	cmd.Flags().BoolVar(&f.acceptChange, "accept-config-change", false, "go on with a checkpoint that was made with another configuration")
 }
 
 // check finds what is wrong with the flags before anything is done.
-func (f *runFlags) check(cmd *cobra.Command) error {
+func (f *runFlags) check(cmd *cobra.Command, getenv func(string) (string, bool)) error {
 	var problems []error
+	var err error
+	if f.shard, err = shardOf(f.shardText, getenv); err != nil {
+		problems = append(problems, err)
+	}
 	if f.limit < 1 && cmd.Flags().Changed("limit") {
 		problems = append(problems, fmt.Errorf("--limit %d: it must be at least 1; leave it out for no limit", f.limit))
 	}
@@ -104,7 +111,7 @@ const (
 // migrate opens what a run or a dry run works with, and ends with its report.
 func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migrate.Migrator) (*report.Report, error)) error {
 	ctx := cmd.Context()
-	if err := f.check(cmd); err != nil {
+	if err := f.check(cmd, a.getenv); err != nil {
 		return err
 	}
 	cfg, err := a.load(cmd, parts)
@@ -119,7 +126,7 @@ func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migr
 		log.Warn().Msg(w.String())
 	}
 	watch := new(migrate.Watch)
-	unlisten, err := a.listen(cmd, f.listen, cfg, watch, log)
+	unlisten, err := a.listen(cmd, f, cfg, watch, log)
 	if err != nil {
 		return err
 	}
@@ -142,6 +149,7 @@ func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migr
 	if err != nil {
 		return err
 	}
+	from.options.Shard, from.options.Shards = f.shard.n, f.shard.of
 	for _, w := range from.plan.Warnings {
 		log.Warn().Str("store", cfg.Source.Store).Msg(w)
 	}
@@ -165,6 +173,7 @@ func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migr
 	r, err := do(migrate.New(o, src, store, client))
 	a.ended = r
 	removeBar()
+	r = a.wholeReport(ctx, store, r, log)
 	if werr := a.writeReports(r, f.reports, r.Counts.Read > 0 || r.StoppedBy != "error"); werr != nil {
 		if err == nil {
 			return werr
@@ -172,6 +181,27 @@ func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migr
 		log.Error().Err(werr).Msg("the report could not be written")
 	}
 	return err
+}
+
+// wholeReport returns the report of all shards where r is of the last of several to
+// finish, else r.
+func (a *app) wholeReport(ctx context.Context, store *checkpoint.Store, r *report.Report, log zerolog.Logger) *report.Report {
+	if !r.LastShard {
+		return r
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	var whole *report.Report
+	m, err := store.Migration(ctx, r.Migration)
+	if err == nil {
+		whole, err = a.fullReport(ctx, store, m)
+	}
+	if err != nil {
+		log.Warn().Err(err).Msg("the report of all shards could not be made; this is that of the last one, `report` makes it again")
+		return r
+	}
+	log.Info().Int("shards", m.Shards).Msg("the last shard has finished; this is the report of all of them")
+	return whole
 }
 
 // newClient returns a client of the configured endpoint.
@@ -254,13 +284,14 @@ func (a *app) migrateOptions(cfg *Config, f *runFlags, database, tables string, 
 		Version:     programVersion(),
 		Holder:      holder(), Dead: holderDead,
 		AcceptConfigChange: f.acceptChange, RetryFailed: f.retryFailed, Limit: f.limit, ShowSubjects: f.subjects,
-		Shards:            1,
+		Shard: f.shard.n, Shards: f.shard.of,
 		RequestsPerMinute: float64(cfg.Send.RequestsPerMinute),
 		ChunkTokens:       cfg.Send.ChunkTokens, ChunkBytes: cfg.Send.ChunkBytes,
 		Concurrency: cfg.Send.Concurrency, CallTimeout: cfg.Send.Timeout,
 		MaxAttempts: cfg.Send.MaxAttempts, OutageWait: cfg.Send.OutageWait,
 		Policy:     policyOf(cfg),
 		Step:       crashStep,
+		StallAfter: stallAfter, Stalled: a.endStalled,
 		Credential: cfg.Credential, CredentialChanges: cfg.Destination.TokenFile != "",
 		Redact: cfg.Redact, ExitCode: exitCode,
 		Log: log,

@@ -76,7 +76,7 @@ func newState(w *migrate.Watch, info Info) *state {
 		name, help string
 		labels     []string
 	}{
-		{"run_info", "1, with what is run.", []string{"migration", "mode", "shard"}},
+		{"run_info", "1, with what is run: the shard, and of how many.", []string{"migration", "mode", "shard", "shards"}},
 		{"run_started_timestamp_seconds", "When the run began.", nil},
 		{"tokens", "Rows of the run's walk by how they stand; the sum is the rows read. They move from pending to how they end. A later walk counts when it is completed.", []string{"outcome", "reason"}},
 		{"connector_tokens", "The same by connector; connectors that the configuration does not name are together.", []string{"connector", "outcome"}},
@@ -85,6 +85,9 @@ func newState(w *migrate.Watch, info Info) *state {
 		{"remaining_rows", "Rows that the walk has not reached.", nil},
 		{"walk", "Number of the walk over the source; from the second on it looks for changed tokens.", nil},
 		{"walk_open_tokens", "Changed tokens that a later walk has found and not sent yet; 0 in the first.", nil},
+		{"allowed_calls_total", "Import calls that the pace allowed: those made, and those that were not made in the end.", nil},
+		{"full_chunk_calls_total", "Of the allowed calls, those that carried as many tokens or bytes as one may.", nil},
+		{"wasted_calls_total", "Of the allowed calls, those that brought no outcome: throttled, not answered, halved, or not made.", nil},
 		{"throttled_calls_total", "Import calls that the endpoint put off.", nil},
 		{"retried_calls_total", "Import calls that were repeated since their answer was lost.", nil},
 		{"split_calls_total", "Chunks that were halved.", nil},
@@ -98,6 +101,7 @@ func newState(w *migrate.Watch, info Info) *state {
 		{"lease_held", "1 while the shard's lease is held.", nil},
 		{"lease_age_seconds", "How long ago the lease was renewed.", nil},
 		{"lease_remaining_seconds", "How long the lease holds unless renewed.", nil},
+		{"last_progress_timestamp_seconds", "When anything last moved, or was knowingly waited for (the pace, an operator, a database); absent before the first.", nil},
 		{"last_success_timestamp_seconds", "When an import was last recorded; absent before the first.", nil},
 		{"ready", "1 while /readyz says so.", nil},
 	} {
@@ -130,7 +134,7 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	if !n.Begun {
 		return
 	}
-	gauge("run_info", 1, s.info.Migration, r.Mode, strconv.Itoa(s.info.Shard))
+	gauge("run_info", 1, s.info.Migration, r.Mode, strconv.Itoa(s.info.Shard), strconv.Itoa(max(s.info.Shards, 1)))
 	gauge("run_started_timestamp_seconds", float64(r.StartedAt.UnixMilli())/1000)
 	for _, part := range byReason(r) {
 		gauge("tokens", float64(part.rows), part.outcome, part.reason)
@@ -140,6 +144,9 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	gauge("source_rows_estimated", one(n.Estimated))
 	gauge("remaining_rows", float64(r.Remaining.Rows))
 	gauge("reader_ahead_rows", float64(n.Ahead))
+	if !n.LastProgress.IsZero() {
+		gauge("last_progress_timestamp_seconds", float64(n.LastProgress.UnixMilli())/1000)
+	}
 	if r.Mode == "dry-run" {
 		return
 	}
@@ -149,10 +156,7 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge("walk", float64(walk.Number))
 	gauge("walk_open_tokens", float64(walk.Open))
-	counter("throttled_calls_total", float64(r.Calls.Throttled))
-	counter("retried_calls_total", float64(r.Calls.Retried))
-	counter("split_calls_total", float64(r.Calls.Split))
-	counter("resent_tokens_total", float64(r.Calls.ResentTokens))
+	sent(&r.Calls, counter)
 	gauge("pace_requests_per_minute", r.Pace.Current)
 	gauge("configured_pace_requests_per_minute", r.Pace.RequestsPerMinute)
 	for _, cause := range migrate.WaitCauses() {
@@ -165,6 +169,17 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	if !n.LastSuccess.IsZero() {
 		gauge("last_success_timestamp_seconds", float64(n.LastSuccess.UnixMilli())/1000)
 	}
+}
+
+// sent brings what the calls were spent on.
+func sent(c *report.Calls, counter func(string, float64, ...string)) {
+	counter("allowed_calls_total", float64(c.Allowed))
+	counter("full_chunk_calls_total", float64(c.Full))
+	counter("wasted_calls_total", float64(c.Wasted))
+	counter("throttled_calls_total", float64(c.Throttled))
+	counter("retried_calls_total", float64(c.Retried))
+	counter("split_calls_total", float64(c.Split))
+	counter("resent_tokens_total", float64(c.ResentTokens))
 }
 
 // waited returns the time waited for a cause, which the report writes with

@@ -92,6 +92,25 @@ func TestByReason_AddsUp(t *testing.T) {
 	}
 }
 
+// What the calls were spent on is counted under the names that are documented.
+func TestSent(t *testing.T) {
+	s := newState(new(migrate.Watch), Info{})
+	got := make(map[string]float64)
+	sent(&report.Calls{Made: 90, Allowed: 100, Full: 80, Wasted: 12, Throttled: 5, Retried: 4, Split: 3, ResentTokens: 2}, func(name string, v float64, labels ...string) {
+		if s.d[name] == nil || len(labels) > 0 {
+			t.Errorf("%s is not described as it is brought", name)
+		}
+		got[name] = v
+	})
+	want := map[string]float64{
+		"allowed_calls_total": 100, "full_chunk_calls_total": 80, "wasted_calls_total": 12, "throttled_calls_total": 5,
+		"retried_calls_total": 4, "split_calls_total": 3, "resent_tokens_total": 2,
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 // Rows may name any connector, and each would be a series of its own.
 func TestConnectors_AreOnlyThoseConfigured(t *testing.T) {
 	s := newState(new(migrate.Watch), Info{Connectors: []string{"slack/acme", "github/acme"}})

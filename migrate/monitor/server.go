@@ -24,6 +24,7 @@ type Info struct {
 	Version    string // of the program
 	Migration  string
 	Shard      int
+	Shards     int      // of how many it is one; 0: one
 	Connectors []string // as configured; only these are told apart in metrics
 }
 

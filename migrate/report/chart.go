@@ -135,7 +135,6 @@ func (r *Report) projectionPart() *chartPart {
 		Data:   data{ID: "time-data", Caption: "Calls and time by how many tokens a call carries", Header: []string{"Tokens a call", "Calls", sentence(r.timeTitle())}},
 	}
 	var desc []string
-	best := p.ByChunkTokens[0]
 	for _, by := range p.ByChunkTokens {
 		label, class := fmt.Sprintf("%s a call: %s", count(int64(by.ChunkTokens), "token"), count(by.Calls, "call")), "unchanged"
 		row := strconv.Itoa(by.ChunkTokens)
@@ -146,17 +145,10 @@ func (r *Report) projectionPart() *chartPart {
 		c.Groups = append(c.Groups, barGroup{Label: label, Bars: []bar{{Class: class, Value: took, Title: took, amount: by.Seconds}}})
 		c.Data.Rows = append(c.Data.Rows, []string{row, number(by.Calls), took})
 		desc = append(desc, label+" in "+took)
-		if by.Seconds < best.Seconds {
-			best = by
-		}
 	}
 	c.Desc = strings.Join(desc, "; ") + "."
 	text := fmt.Sprintf("%s would take %s: about %s, %s.", count(r.Counts.Pending, "token"), count(p.Calls, "call"), duration(p.Seconds), cmp.Or(r.paceWords(), "at the configured pace"))
-	text += " Chunk size is what decides the time: the endpoint counts calls, not the tokens in them."
-	if best.Seconds < p.Seconds {
-		text += fmt.Sprintf(" With send.chunk_tokens at %d it would be about %s, if the endpoint takes as many.", best.ChunkTokens, duration(best.Seconds))
-	}
-	return &chartPart{text, c.layout()}
+	return &chartPart{text + " " + r.chunkWords(), c.layout()}
 }
 
 // stackPart is one segment of the stacked bar.

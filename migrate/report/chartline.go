@@ -11,9 +11,11 @@ import (
 // waited for.
 type progressPart struct {
 	Words string
-	Line  *lineChart // nil: fewer than two points are known
-	Sent  []string
-	Waits *chart
+	// Budget is how the calls were spent that the pace allowed; empty: not known.
+	Budget string
+	Line   *lineChart // nil: fewer than two points are known
+	Sent   []string
+	Waits  *chart
 }
 
 type lineChart struct {
@@ -41,6 +43,12 @@ func (r *Report) progressPart() *progressPart {
 		p.Words += ", " + words
 	}
 	p.Words += "."
+	if b, ok := c.budget(); ok {
+		p.Budget = sentence(b.words()) + "."
+		if b.Wasted > 0 {
+			p.Budget += " Such a call was throttled, not answered, halved, or not made in the end."
+		}
+	}
 	if p.Line == nil {
 		p.Words += " It was too short, or has only begun, to be drawn over time."
 	}

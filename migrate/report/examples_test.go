@@ -131,7 +131,10 @@ func randomReport(rnd *rand.Rand) *Report {
 		r.Totals[o.Name] = n()
 	}
 	r.Remaining = Remaining{n(), rnd.IntN(2) == 0}
-	r.Calls = Calls{n(), n(), n(), n(), n(), n(), map[string]float64{"pace": rnd.Float64() * 1e6, "throttled": 0.2, word() + "x": float64(n())}}
+	r.Calls = Calls{
+		Made: n(), Tokens: n(), Throttled: n(), Retried: n(), Split: n(), ResentTokens: n(), Allowed: n(), Full: n(), Wasted: n(),
+		WaitedSeconds: map[string]float64{"pace": rnd.Float64() * 1e6, "throttled": 0.2, word() + "x": float64(n())},
+	}
 	r.Pace = Pace{float64(n()), rnd.Float64() * 100, word()}
 	var line Timeline
 	for i := range rnd.IntN(600) {
@@ -139,7 +142,12 @@ func randomReport(rnd *rand.Rand) *Report {
 	}
 	r.Progress = line.Points()
 	for i := range rnd.IntN(4) {
-		r.Runs = append(r.Runs, RunState{Run: int64(i), Shard: i, Version: word(), State: []string{Running, Ended, Died}[rnd.IntN(3)], StartedAt: r.StartedAt, HeartbeatAt: r.StartedAt, FinishedAt: r.FinishedAt, ExitCode: r.ExitCode, Done: n(), Left: n(), Waiting: word(), LastError: word()})
+		r.Runs = append(r.Runs, RunState{Run: int64(i), Shard: i, Version: word(), State: []string{Running, Ended, Died, Missing}[rnd.IntN(4)], StartedAt: r.StartedAt, HeartbeatAt: r.StartedAt, FinishedAt: r.FinishedAt, ExitCode: r.ExitCode, Done: n(), Left: n(), Waiting: word(), LastError: word()})
+	}
+	if rnd.IntN(3) == 0 {
+		if r.Shards = 1 + rnd.IntN(5); rnd.IntN(2) == 0 {
+			r.Shard = new(rnd.IntN(r.Shards))
+		}
 	}
 	if r.Mode == "dry-run" {
 		r.Projection = Projection{ChunkTokens: 100, Calls: n(), Seconds: math.Floor(rnd.Float64() * 1e6), ByChunkTokens: []ProjectionChunkTokens{{25, n(), 2}, {100, n(), 0}}}

@@ -77,6 +77,7 @@ type page struct {
 	Refresh       int // seconds; 0: none
 	AsOf          string
 	Kind          string
+	Part, Shards  string // what stands before and after the migration's name
 	Migration     string
 	When          string
 	Level         Level
@@ -115,6 +116,7 @@ func (r *Report) page(o HTMLOptions) *page {
 		}
 	}
 	p.Head, p.Tail = headOf(outside(v.Sentence, maxText))
+	p.Part, p.Shards = r.part()
 	missing, left := r.reasonCounts()
 	p.Missing, p.LeftOut = r.cards(missing), r.cards(left)
 	if bad, _ := r.standsInTheWay(); bad > 0 || len(missing) > 0 || !p.Dry && r.Counts.Pending > 0 {
@@ -401,8 +403,10 @@ func (r *Report) storeWords() []string {
 }
 
 type runsPart struct {
-	Rows   []runRow
-	Others string
+	Words      string // what is wrong with them
+	Rows       []runRow
+	Done, Left string // of all, where there are several
+	Others     string
 }
 
 // short is a time in a table.
@@ -415,18 +419,27 @@ func (r *Report) runsPart() *runsPart {
 		return nil
 	}
 	p := &runsPart{}
-	for _, run := range r.Runs[:min(len(r.Runs), maxRuns)] {
+	if words := r.ShardTrouble(); words != "" && r.inShards() {
+		p.Words = outside(sentence(words), maxText) + "."
+	}
+	for _, run := range r.neediest(maxRuns) {
 		row := runRow{
 			Shard: strconv.Itoa(run.Shard), Run: strconv.FormatInt(run.Run, 10), State: run.State, Done: number(run.Done), Left: number(run.Left),
 			Started: run.StartedAt.UTC().Format(short), Heard: run.HeartbeatAt.UTC().Format(short), Words: outside(run.LastError, 2*maxName), Version: outside(run.Version, maxName/2),
 		}
-		if run.ExitCode != nil {
+		switch {
+		case run.State == Missing:
+			row.State, row.Run, row.Started, row.Heard = "never started", "–", "–", "–"
+		case run.ExitCode != nil:
 			row.State += ", exit code " + strconv.Itoa(*run.ExitCode)
-		}
-		if run.State == Running && run.Waiting != "" {
+		case run.State == Running && run.Waiting != "":
 			row.Words = outside(run.Waiting, 2*maxName)
 		}
 		p.Rows = append(p.Rows, row)
+	}
+	if len(r.Runs) > 1 {
+		done, left := r.doneAndLeft()
+		p.Done, p.Left = number(done), number(left)
 	}
 	if n := len(r.Runs) - len(p.Rows); n > 0 {
 		p.Others = fmt.Sprintf("And %s more.", count(int64(n), "shard"))

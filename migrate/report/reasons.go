@@ -45,7 +45,7 @@ var reasons = map[string]Reason{
 	"missing_subject":      {Outcome: "invalid", What: "there is nobody to import it for", Remedy: "fill subject_id, or leave such rows out in source.where"},
 	"missing_expiry":       {Outcome: "invalid", What: "it has no known expiry", Remedy: "set source.missing_expiry to send it all the same"},
 	"invalid_expiry":       {Outcome: "invalid", What: "its expiry is neither a time nor a number", Remedy: "correct the column, or convert it in source.query"},
-	"invalid_environment":  {Outcome: "invalid", What: "its environment is none that Connect has", Remedy: "use development, preview, production or env_..."},
+	"invalid_environment":  {Outcome: "invalid", What: "its environment is none that Connect has", Remedy: "use development, preview, production, or the env_ id of a custom one"},
 	"unknown_provider":     {Outcome: "invalid", What: "its provider goes to no connector", Remedy: "add the provider to destination.connectors, or skip it there"},
 	"invalid_field":        {Outcome: "invalid", What: "a value in it is one that the import schema cannot hold", Remedy: "see its detail for which; correct it, or leave it out in source.query"},
 	"decrypt_failed":       {Outcome: "invalid", What: "a value in it cannot be opened with the keys given", Remedy: "add the key that it was sealed with, else the user must consent again"},

@@ -72,6 +72,15 @@ type Calls struct {
 	Split         int64              `json:"split"`
 	ResentTokens  int64              `json:"resentTokens"`
 	WaitedSeconds map[string]float64 `json:"waitedSeconds"` // by cause
+
+	// Allowed are the calls that the pace allowed: those made, and those that were
+	// not made in the end. Of these, Full carried as many tokens or bytes as a call
+	// may, and Wasted brought no outcome: they were throttled, not answered, halved,
+	// or not made. A report of an earlier version of the program has none of the
+	// three.
+	Allowed int64 `json:"allowed,omitempty"`
+	Full    int64 `json:"full,omitempty"`
+	Wasted  int64 `json:"wasted,omitempty"`
 }
 
 // Add adds other to c.
@@ -82,6 +91,9 @@ func (c *Calls) Add(other Calls) {
 	c.Retried += other.Retried
 	c.Split += other.Split
 	c.ResentTokens += other.ResentTokens
+	c.Allowed += other.Allowed
+	c.Full += other.Full
+	c.Wasted += other.Wasted
 	if c.WaitedSeconds == nil {
 		c.WaitedSeconds = make(map[string]float64)
 	}
@@ -153,17 +165,19 @@ type Pace struct {
 const (
 	Running = "running"
 	Ended   = "ended"
-	Died    = "died" // without a word: killed, or its machine failed
+	Died    = "died"    // without a word: killed, or its machine failed
+	Missing = "missing" // the shard was never started
 )
 
-// RunState is one shard's newest run, as the checkpoint has it.
+// RunState is one shard's newest run, as the checkpoint has it. Of one that is
+// Missing only the shard is known, and how many rows are left, about.
 type RunState struct {
 	Run         int64      `json:"run"`
 	Shard       int        `json:"shard"`
 	Version     string     `json:"version"` // of the program
-	State       string     `json:"state"`   // Running, Ended or Died
-	StartedAt   time.Time  `json:"startedAt"`
-	HeartbeatAt time.Time  `json:"heartbeatAt"`
+	State       string     `json:"state"`   // Running, Ended, Died or Missing
+	StartedAt   time.Time  `json:"startedAt,omitzero"`
+	HeartbeatAt time.Time  `json:"heartbeatAt,omitzero"`
 	FinishedAt  *time.Time `json:"finishedAt"`
 	ExitCode    *int       `json:"exitCode"`
 	Done        int64      `json:"done"` // rows that have an outcome other than pending
@@ -187,9 +201,14 @@ type Walk struct {
 
 // Report is the account of one run or dry run.
 type Report struct {
-	Version    int              `json:"version"`
-	Migration  string           `json:"migration"`
-	Mode       string           `json:"mode"` // run or dry-run
+	Version   int    `json:"version"`
+	Migration string `json:"migration"`
+	Mode      string `json:"mode"` // run or dry-run
+	// Shards is into how many parts the migration's keys are cut, each with a worker
+	// of its own; 0: one, or it is not known. Of these Shard is the only one that the
+	// report is about, from 0 on; null: it is about all of them.
+	Shards     int              `json:"shards,omitempty"`
+	Shard      *int             `json:"shard,omitempty"`
 	StartedAt  time.Time        `json:"startedAt"`
 	FinishedAt *time.Time       `json:"finishedAt"` // null: still running, or it died
 	ExitCode   *int             `json:"exitCode"`
@@ -203,16 +222,22 @@ type Report struct {
 	Calls      Calls            `json:"calls"`
 	Pace       Pace             `json:"pace"`
 	Progress   []ProgressPoint  `json:"progress"` // of a run; at most MaxProgress
-	Runs       []RunState       `json:"runs"`     // by shard; only where the report is made from the checkpoint
-	Projection Projection       `json:"projection"`
-	Expiry     []Expiry         `json:"expiry"` // of a dry run; in the order of ExpirySpans
-	Duplicates Duplicates       `json:"duplicates"`
-	Store      Store            `json:"store"`
-	Failures   []Failure        `json:"failures"` // the first MaxFailures
-	Error      string           `json:"error,omitempty"`
+	// Runs are the newest of each shard, in the order of Shard; only where the report
+	// is made from the checkpoint.
+	Runs       []RunState `json:"runs"`
+	Projection Projection `json:"projection"`
+	Expiry     []Expiry   `json:"expiry"` // of a dry run; in the order of ExpirySpans
+	Duplicates Duplicates `json:"duplicates"`
+	Store      Store      `json:"store"`
+	Failures   []Failure  `json:"failures"` // the first MaxFailures
+	Error      string     `json:"error,omitempty"`
 	// Warnings are those of the run. The one of a connector that takes no calls
 	// begins with its name, so: connector NAME refuses,
 	Warnings []string `json:"warnings,omitempty"`
+
+	// LastShard tells that this is one of several shards, and that with it the last
+	// of them came to the end: the whole migration's report can be made.
+	LastShard bool `json:"-"`
 }
 
 // New returns a report that begins now. Its lists and maps are empty and not
@@ -315,6 +340,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 // report needs beside the table's own columns, to be made again at any time.
 type RunCounts struct {
 	Counts
+	Shards     int              `json:"shards,omitempty"` // how many there are, as this run knows it; 0: one
 	Reasons    map[string]int64 `json:"reasons"`
 	Connectors []Connector      `json:"connectors"`
 	Calls      Calls            `json:"calls"`

@@ -25,7 +25,7 @@ type StatusOptions struct {
 func (r *Report) WriteStatus(w io.Writer, o StatusOptions) error {
 	t := &text{color: o.Color}
 	v := r.Verdict()
-	t.line("Migration %s: %s", printable(r.Migration), t.paint(levelColors[v.Level], printable(v.Sentence)))
+	t.line("%s: %s", sentence(r.subject()), t.paint(levelColors[v.Level], printable(v.Sentence)))
 	t.line("")
 	r.statusLines(t)
 	t.line("")
@@ -110,32 +110,33 @@ func (r *Report) lastError() string {
 			last = s
 		}
 	}
-	if last == nil {
+	switch {
+	case last == nil:
 		return ""
+	case r.inShards():
+		return fmt.Sprintf("shard %d: %s", last.Shard, last.LastError)
 	}
 	return last.LastError
 }
 
 func (r *Report) statusShards(t *text, o StatusOptions) {
-	runs := r.Runs
-	if o.Most > 0 && len(runs) > o.Most {
-		runs = slices.Clone(runs)
-		order := map[string]int{Died: 0, Running: 1, Ended: 2}
-		slices.SortStableFunc(runs, func(a, b RunState) int { return cmp.Compare(order[a.State], order[b.State]) })
-		runs = runs[:o.Most]
-	}
-	table := newTable(0, "shard", "run", "done", "left", "state", "since", "heard of", "waiting for")
-	table.words = 8
+	runs := r.neediest(o.Most)
+	table := newTable(1, "shard", "run", "done", "left", "state", "since", "heard of", "waiting for")
+	table.left = 4
 	for _, s := range runs {
-		state, since := s.State, s.StartedAt
-		switch {
-		case s.FinishedAt != nil && s.ExitCode != nil:
-			state, since = "ended with "+strconv.Itoa(*s.ExitCode), *s.FinishedAt
-		case s.State == Died:
-			state = "died without a word"
+		run, since, heard := strconv.FormatInt(s.Run, 10), s.StartedAt, ago(o.Now, s.HeartbeatAt)
+		if s.FinishedAt != nil {
+			since = *s.FinishedAt
 		}
-		table.row(strconv.Itoa(s.Shard), strconv.FormatInt(s.Run, 10), number(s.Done), number(s.Left), state,
-			since.UTC().Format("2006-01-02 15:04:05"), ago(o.Now, s.HeartbeatAt), s.Waiting)
+		at := since.UTC().Format("2006-01-02 15:04:05")
+		if s.State == Missing {
+			run, at, heard = "-", "-", "never"
+		}
+		table.row(strconv.Itoa(s.Shard), run, number(s.Done), number(s.Left), s.stateWords(), at, heard, s.Waiting)
+	}
+	if len(r.Runs) > 1 {
+		done, left := r.doneAndLeft()
+		table.row("all", "", number(done), number(left), "", "", "", "")
 	}
 	table.print(t)
 	if n := len(r.Runs) - len(runs); n > 0 {
@@ -158,6 +159,6 @@ func meter(part, whole int64) string {
 	if whole <= 0 {
 		return ""
 	}
-	full := int(part * width / whole)
+	full := min(max(int(part*width/whole), 0), width)
 	return fmt.Sprintf("[%s%s] %d%%", strings.Repeat("#", full), strings.Repeat("-", width-full), part*100/whole)
 }

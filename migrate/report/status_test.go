@@ -33,7 +33,7 @@ func TestReport_WriteStatus(t *testing.T) {
 		"left        about 50 rows; how long that takes is not known while it waits\n",
 		"pace        40 calls a minute, now 20; 7 calls made, 2 throttled\n",
 		"waiting for throttled until 12:00:30\n",
-		`last error  it\x1b[2Jbroke` + "\n",
+		`last error  shard 17: it\x1b[2Jbroke` + "\n",
 		"and 15 connectors with fewer rows\n", "slack/19", "not imported: 10 refused\n",
 		"died without a word  2026-10-01 11:00:00  1m0s ago\n", "1,234", "3s ago    pace\n", "and 15 shards more\n",
 	} {

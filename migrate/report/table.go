@@ -41,7 +41,7 @@ func (t *text) paint(color, s string) string {
 // table aligns cells: words to the left, numbers to the right.
 type table struct {
 	words int // the first so many columns are words
-	left  int // and so is this one; 0: no other
+	left  int // and those from this one on; 0: no others
 	rows  [][]string
 }
 
@@ -90,7 +90,7 @@ func (t *table) print(to *text) {
 			if i > 0 {
 				b.WriteString("  ")
 			}
-			if i < t.words || i == t.left && i > 0 {
+			if i < t.words || t.left > 0 && i >= t.left {
 				b.WriteString(cell + pad)
 			} else {
 				b.WriteString(pad + cell)

@@ -22,12 +22,13 @@ func (r *Report) WriteTerminal(w io.Writer) error { return r.writeText(w, true) 
 func (r *Report) writeText(w io.Writer, color bool) error {
 	t := &text{color: color}
 	v := r.Verdict()
-	t.line("%s of migration %s: %s", r.title(), printable(r.Migration), t.paint(levelColors[v.Level], printable(v.Sentence)))
+	t.line("%s of %s: %s", r.title(), r.subject(), t.paint(levelColors[v.Level], printable(v.Sentence)))
 	for _, warning := range r.warnings() {
 		t.line("%s %s", t.paint(yellow, "warning:"), printable(warning))
 	}
 	t.line("")
 	r.textCounts(t)
+	r.textShards(t)
 	r.textReasons(t)
 	r.textFailures(t)
 	if r.Mode == "dry-run" {
@@ -186,12 +187,20 @@ func (r *Report) textFailures(t *text) {
 }
 
 // moreFailures writes how many failures there are beside those that are shown,
-// of which n are in the report.
+// of which n are in the report. Where that is full, the reasons tell how many there
+// are in all, but for rows that are gone from the source.
 func (r *Report) moreFailures(n int) string {
-	if len(r.Failures) >= MaxFailures {
-		return number(int64(n)) + " or more"
+	var all int64
+	for _, rows := range r.Reasons {
+		all += rows
 	}
-	return number(int64(n))
+	switch more := all - int64(len(r.Failures)-n); {
+	case len(r.Failures) < MaxFailures:
+		return number(int64(n))
+	case more > int64(n):
+		return number(more)
+	}
+	return number(int64(n)) + " or more"
 }
 
 func (r *Report) whereFailures() string {
@@ -227,6 +236,7 @@ func (r *Report) textForecast(t *text) {
 	}
 	table.left = 2
 	table.print(t)
+	t.line("%s", r.chunkWords())
 }
 
 // timeTitle heads the times that calls take.
@@ -265,6 +275,9 @@ func (r *Report) textCalls(t *text) {
 	t.line("")
 	t.line("%s carried %s; %s throttled, %s repeated, %s halved, %s sent again", count(c.Made, "call"), count(c.Tokens, "token"),
 		number(c.Throttled), number(c.Retried), number(c.Split), count(c.ResentTokens, "token"))
+	if b, ok := c.budget(); ok {
+		t.line("%s", b.words())
+	}
 	if waits := r.waits(); len(waits) > 0 {
 		var parts []string
 		for _, w := range waits {

@@ -33,10 +33,13 @@ func (r *Report) Sentence() string { return r.Verdict().Sentence }
 // Verdict judges the report. That more tokens are not imported than the policy
 // allows is known from ExitCode, 3.
 func (r *Report) Verdict() Verdict {
+	v := r.runVerdict
 	if r.Mode == "dry-run" {
-		return r.dryVerdict()
+		v = r.dryVerdict
 	}
-	return r.runVerdict()
+	verdict := v()
+	verdict.Sentence += r.onlyShard()
+	return verdict
 }
 
 func (r *Report) dryVerdict() Verdict {
@@ -97,6 +100,9 @@ func (r *Report) runVerdict() Verdict {
 	done := fmt.Sprintf("%s imported now, %s before", number(c.Imported), number(c.Unchanged))
 	switch {
 	case r.FinishedAt == nil && r.StoppedBy == "":
+		if trouble := r.ShardTrouble(); trouble != "" {
+			return Verdict{Mind, strings.TrimSuffix(r.underWay(), ".") + "; but " + trouble + "."}
+		}
 		return Verdict{Busy, r.underWay()}
 	case r.StoppedBy == "error" && r.FinishedAt == nil:
 		return Verdict{Bad, fmt.Sprintf("%s of about %s done%s; %s.", number(c.Read-c.Pending), count(c.Read+r.Remaining.Rows, "row"), r.inWalk(), r.Error)}
