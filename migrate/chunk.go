@@ -22,7 +22,8 @@ type chunk struct {
 	attempts  int   // of these, lost while others succeeded
 	since     int64 // calls answered when the first of them was lost
 	successes int64 // likewise, the last
-	unmatched bool  // its tokens were sent before and the answer did not name them
+	silent    int   // answers in a row that named none of its tokens
+	heard     int64 // answers of the run that had named any when the first of these came; -1: of no account
 	tooLarge  *int  // of a half: how many of both halves the endpoint found too large
 }
 

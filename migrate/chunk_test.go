@@ -174,7 +174,7 @@ func TestChunker_CountsTheBodyExactly(t *testing.T) {
 func TestChunk_HalvesToSingles(t *testing.T) {
 	t.Parallel()
 	for n := 2; n <= 33; n++ {
-		c := &chunk{connector: slack, oldest: noon, lost: 2, unmatched: true}
+		c := &chunk{connector: slack, oldest: noon, lost: 2, silent: 1}
 		for i := range n {
 			c.items = append(c.items, itemOf(userRow(fmt.Sprint(i), fmt.Sprint(i))))
 		}
@@ -190,7 +190,7 @@ func TestChunk_HalvesToSingles(t *testing.T) {
 			if body := len(connect.AppendBody(nil, h.tokens())); h.bytes != body {
 				t.Errorf("%d tokens: a half counts %d bytes, want %d", n, h.bytes, body)
 			}
-			if h.connector != slack || h.lost != 2 || !h.unmatched || !h.oldest.Equal(noon) {
+			if h.connector != slack || h.lost != 2 || h.silent != 1 || !h.oldest.Equal(noon) {
 				t.Errorf("%d tokens: a half lost the chunk's history: %+v", n, h)
 			}
 		}

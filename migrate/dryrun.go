@@ -25,7 +25,7 @@ var projectedSizes = []int{25, 50, 100, 200, 500, 1000}
 //
 // Errors are those that Run would end with, as far as they can be known.
 func (m *Migrator) DryRun(ctx context.Context) (*report.Report, error) {
-	r := report.New(m.o.Migration, "dry-run")
+	r := m.newReport("dry-run")
 	m.o.Watch.begin(r)
 	defer m.o.Watch.end(r)
 	err := m.dryRun(ctx, r)

@@ -56,8 +56,8 @@ func notImported(c report.Counts, policy *Policy) error {
 // is true, whatever else happened.
 func stopError(ctx context.Context, err error) error {
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.Is(err, ErrStopped):
+		return err
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return ErrStopped
 	case ctx.Err() != nil:

@@ -16,9 +16,13 @@ type whom struct{ kind, id, environment string }
 func whomOf(t *connect.Token) whom { return whom{t.Subject.Type, t.Subject.ID, t.Environment} }
 
 // match finds each token's own result, in whatever order the results came: the
-// one that agrees with it and with no other token of the call. Position decides
-// nothing, since no order is promised; a result that could speak for two tokens
-// speaks for neither.
+// one that agrees with it and with no other token of the call. Position alone
+// decides nothing, since no order is promised; a result that could speak for two
+// tokens speaks for neither. But where the answer is as long as the call and each
+// result agrees with the token at its place, then a token's own result is among
+// those that agree with it, and what all of these say holds: so the tokens of one
+// person for several installations, of which an answer need not tell which is
+// which, are not sent again after each call.
 func match(sent []connect.Token, results []connect.Result) matching {
 	m := matching{succeeded: make([]*bool, len(sent))}
 	byWhom := make(map[whom][]int, len(results))
@@ -40,10 +44,43 @@ func match(sent []connect.Token, results []connect.Result) matching {
 			}
 		}
 	}
+	ordered := inOrder(sent, results)
 	for i, list := range candidates {
-		m.set(i, theirWord(list, claims, results))
+		word := theirWord(list, claims, results)
+		if word == nil && ordered {
+			word = unanimous(list, results)
+		}
+		m.set(i, word)
 	}
 	return m
+}
+
+// inOrder tells that there is one result for each token, and that each agrees
+// with the token at its place.
+func inOrder(sent []connect.Token, results []connect.Result) bool {
+	if len(results) != len(sent) {
+		return false
+	}
+	for i := range sent {
+		r := &results[i]
+		if !r.HasSubject || whomOf(&sent[i]) != (whom{r.Subject.Type, r.Subject.ID, r.Environment}) || !agrees(&sent[i], r) {
+			return false
+		}
+	}
+	return true
+}
+
+// unanimous returns what all of these results say, or nil.
+func unanimous(list []int, results []connect.Result) *bool {
+	var word *bool
+	for _, c := range list {
+		said := results[c].Succeeded
+		if said == nil || word != nil && *word != *said {
+			return nil
+		}
+		word = said
+	}
+	return word
 }
 
 // apart groups items so that no answer, however little it echoes, could confuse

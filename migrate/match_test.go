@@ -44,6 +44,8 @@ func TestMatch(t *testing.T) {
 	issued.Subject.Issuer = "https://one"
 	installed := userToken("ada")
 	installed.InstallationID, installed.Tenant.ID = "i-1", "t-1"
+	other := userToken("ada")
+	other.InstallationID, other.Tenant.ID = "i-2", "t-1"
 	app := userToken("")
 	app.Subject = connect.Subject{Type: connect.SubjectApp}
 	edit := func(r connect.Result, change func(*connect.Result)) connect.Result { change(&r); return r }
@@ -93,6 +95,13 @@ func TestMatch(t *testing.T) {
 		{"both though not sent", []connect.Token{ada}, []connect.Result{echo(&installed, no)}, "-"},
 
 		{"one result that fits two tokens", []connect.Token{ada, installed, bob}, []connect.Result{echo(&bob, yes), echo(&ada, yes)}, "??+"},
+		{"two installations that are not echoed, in order, one answer", []connect.Token{installed, other, bob}, []connect.Result{echo(&ada, yes), echo(&ada, yes), echo(&bob, no)}, "++-"},
+		{"likewise, both refused", []connect.Token{bob, other, installed}, []connect.Result{echo(&bob, yes), echo(&ada, no), echo(&ada, no)}, "+--"},
+		{"likewise, one of them refused: which one is a matter of order", []connect.Token{installed, other, bob}, []connect.Result{echo(&ada, yes), echo(&ada, no), echo(&bob, no)}, "??-"},
+		{"likewise, one without a word", []connect.Token{installed, other, bob}, []connect.Result{echo(&ada, yes), echo(&ada, nil), echo(&bob, no)}, "??-"},
+		{"likewise, in another order", []connect.Token{installed, other, bob}, []connect.Result{echo(&bob, no), echo(&ada, yes), echo(&ada, yes)}, "??-"},
+		{"likewise, one missing, another twice", []connect.Token{installed, other, bob}, []connect.Result{echo(&ada, yes), echo(&bob, no), echo(&bob, no)}, "??-"},
+		{"two installations, one echoed twice", []connect.Token{installed, other}, []connect.Result{echo(&installed, yes), echo(&installed, yes)}, "+?"},
 		{"nothing sent, nothing answered", nil, nil, ""},
 		{"nothing sent, something answered", nil, []connect.Result{echo(&ada, yes)}, ""},
 	} {

@@ -77,6 +77,7 @@ type pass struct {
 	plain     atomic.Int64 // those that it keeps in the clear, though it may encrypt
 	handed    atomic.Int64 // tokens meant for senders in this walk
 	admitted  int64        // likewise, in this run; the feeding goroutine's
+	named     atomic.Int64 // answers of this run that named a token
 	letGo     atomic.Int64 // of these, left pending for good
 	lastMoved atomic.Int64 // when there was progress, in Unix nanoseconds
 	total     atomic.Int64 // rows of the source, estimated until counted
@@ -102,7 +103,7 @@ type pass struct {
 // Errors wrap one of ErrNotImported, ErrRefused, ErrUnavailable, ErrHeld,
 // ErrStopped or ErrConfig, or are a *source.ConfigError or *pgerr.Error.
 func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
-	r := report.New(m.o.Migration, "run")
+	r := m.newReport("run")
 	m.o.Watch.begin(r)
 	defer m.o.Watch.end(r)
 	p, err := m.begin(ctx)
@@ -138,6 +139,15 @@ func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
 	}
 	m.o.finish(r, err)
 	return r, p.close(r, err)
+}
+
+// newReport returns a report that begins now.
+func (m *Migrator) newReport(mode string) *report.Report {
+	r := report.New(m.o.Migration, mode)
+	if m.o.Shards > 1 {
+		r.Shards, r.Shard = m.o.Shards, new(m.o.Shard)
+	}
+	return r
 }
 
 // begin makes sure of tables, migration, lease and run.

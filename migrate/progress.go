@@ -145,9 +145,6 @@ func (p *pass) account(r *report.Report, limited bool) {
 		r.Progress = p.samples.points()
 	}
 	r.Warnings = append(r.Warnings, p.refusals(&tally)...)
-	if p.o.Shards > 1 {
-		r.Shards, r.Shard = p.o.Shards, new(p.o.Shard)
-	}
 	r.Remaining, r.Walk = p.remaining(), p.again()
 	if p.ledger.walked() {
 		r.Remaining = report.Remaining{}

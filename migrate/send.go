@@ -90,12 +90,8 @@ func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 	id := uuid.New()
 	intent := checkpoint.Intent{ID: id, Connector: c.connector, Tokens: make([]checkpoint.Sent, len(c.items)), Settle: p.o.CallTimeout + settleMargin,
 		Exclusive: p.o.Shards > 1 && !p.o.Policy.SendDuplicates}
-	resent := int64(0)
 	for i, it := range c.items {
 		intent.Tokens[i] = it.asSent()
-		if it.sent {
-			resent++
-		}
 	}
 	p.step("before_intent", c)
 	err := p.recorder.commit(&entry{intent: &intent})
@@ -115,14 +111,7 @@ func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 		p.waste()
 		return []*chunk{c}, p.withdraw(id, c)
 	}
-	p.ledger.wire(func(w *report.Calls) {
-		w.Made++
-		w.Tokens += int64(len(c.items))
-		w.ResentTokens += resent
-		if c.full {
-			w.Full++
-		}
-	})
+	p.countCall(c, 1)
 	tokens := c.tokens()
 	used := p.o.Credential()
 	start := p.now()
@@ -154,6 +143,9 @@ func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 	if v.mends && p.health.count() > 0 { // it was good before: a clock that jumped, a renewal
 		v.action = notMade
 	}
+	if v.status == statusNotSent {
+		p.countCall(c, -1)
+	}
 	switch v.action {
 	case notMade, doubt, misconfigure:
 	default:
@@ -182,13 +174,6 @@ func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 		}
 		return []*chunk{c}, p.withdraw(id, c)
 	case notMade:
-		p.ledger.wire(func(w *report.Calls) {
-			w.Made--
-			w.Tokens -= int64(len(c.items))
-			if c.full {
-				w.Full--
-			}
-		})
 		if err := p.withdraw(id, c); err != nil {
 			return nil, err
 		}
@@ -203,6 +188,22 @@ func (p *pass) handle(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 		return nil, errors.Join(p.withdraw(id, c), fmt.Errorf("%w: %s", ErrConfig, v.words))
 	}
 	return nil, errors.Join(p.withdraw(id, c), fmt.Errorf("%w: %s", ErrRefused, v.words))
+}
+
+// countCall counts a call for a chunk, or with -1 takes that back.
+func (p *pass) countCall(c *chunk, n int64) {
+	p.ledger.wire(func(w *report.Calls) {
+		w.Made += n
+		w.Tokens += n * int64(len(c.items))
+		if c.full && n > 0 { // how its permit was used, whatever came of it
+			w.Full++
+		}
+		for _, it := range c.items {
+			if it.sent {
+				w.ResentTokens += n
+			}
+		}
+	})
 }
 
 // withdraw removes the intent of a call that was certainly not made, or that
@@ -227,12 +228,12 @@ func (p *pass) end(c *chunk, id uuid.UUID, endings []checkpoint.Ending) error {
 		p.o.Watch.succeeded(p.now())
 	}
 	if err != nil && !errors.Is(err, errSettled) {
-		if p.cut.Err() != nil { // cut short: the next run finds these in doubt
-			for i := range e.moves {
-				e.moves[i].to = standing{checkpoint.Unknown, reasonInDoubt}
-			}
-			p.ledger.apply(e.moves, false)
+		// The intent stands (cut short, or a checkpoint that takes nothing any more):
+		// the next run finds these in doubt.
+		for i := range e.moves {
+			e.moves[i].to = standing{checkpoint.Unknown, reasonInDoubt}
 		}
+		p.ledger.apply(e.moves, false)
 		return err
 	}
 	for i, it := range c.items {
@@ -255,16 +256,14 @@ func (p *pass) endAll(c *chunk, id uuid.UUID, outcome checkpoint.Outcome, reason
 	return p.end(c, id, endings)
 }
 
-// recordAnswer records what an answer says of each token. Those that it did not
-// name are sent once more, and again as long as every further answer names some
-// of them: so an endpoint that answers for only a part of each call is done with
-// in time, and a token that stays unmatched stood in an answer that told nothing
-// new.
+// recordAnswer records what an answer says of each token, and returns those that
+// it did not name, to be sent again.
 func (p *pass) recordAnswer(c *chunk, id uuid.UUID, m matching) ([]*chunk, error) {
 	endings := make([]checkpoint.Ending, len(c.items))
 	var unnamed []*item
-	open := false
+	open, news := false, false
 	for i, it := range c.items {
+		news = news || !it.sent
 		e := checkpoint.Ending{Sent: it.asSent(), Succeeded: m.succeeded[i]}
 		switch said := m.succeeded[i]; {
 		case said == nil:
@@ -288,19 +287,46 @@ func (p *pass) recordAnswer(c *chunk, id uuid.UUID, m matching) ([]*chunk, error
 	if open {
 		return nil, p.tooMuchRefused(c.connector)
 	}
-	if len(unnamed) == 0 || c.unmatched && m.named == 0 {
+	if m.named > 0 {
+		p.named.Add(1)
+	}
+	return p.askAgain(c, unnamed, m.named == 0, news)
+}
+
+// maxSilent is how many answers in a row may name none of a chunk's tokens.
+const maxSilent = 2
+
+// askAgain returns the tokens that an answer did not name, to be sent again, as
+// long as further answers name some of them; so an endpoint that answers for only
+// a part of each call is done with in time. After maxSilent answers in a row that
+// named none they stay unmatched. silent tells that this one did not; news, that
+// some of its tokens were sent for the first time: an endpoint that is silent
+// about these, and has named no token since, names none at all, which is an error.
+// Of what earlier runs left unmatched nothing of the kind follows.
+func (p *pass) askAgain(c *chunk, unnamed []*item, silent, news bool) ([]*chunk, error) {
+	if len(unnamed) == 0 {
 		return nil, nil
 	}
 	groups := apart(unnamed)
-	if m.named == 0 && len(groups) == 1 && len(c.items) > 1 {
-		return nil, fmt.Errorf("%w: the answer to a call of %d tokens named none of them, so that no outcome can be told; the tokens of this call are unknown (unmatched)", ErrRefused, len(c.items))
+	next := *c
+	next.silent, next.heard = 0, 0
+	if silent && len(groups) == 1 {
+		next.silent = c.silent + 1
+		switch {
+		case len(c.items) > 1 && (news || c.silent > 0) && c.heard == p.named.Load():
+			return nil, fmt.Errorf("%w: the answer to a call of %d tokens named none of them, so that no outcome can be told; the tokens of this call are unknown (unmatched)", ErrRefused, len(c.items))
+		case next.silent == maxSilent:
+			return nil, nil
+		case news:
+			next.heard = p.named.Load()
+		default:
+			next.heard = -1
+		}
 	}
 	p.log.Warn().Str("connector", c.connector).Int("tokens", len(unnamed)).Msg("the answer did not name every token; sending the others again")
 	var rest []*chunk
 	for _, group := range groups {
-		again := c.with(group)
-		again.unmatched = true
-		rest = append(rest, again)
+		rest = append(rest, next.with(group))
 	}
 	return rest, nil
 }

@@ -141,6 +141,7 @@ func TestStopError(t *testing.T) {
 	}{
 		{"well", live, nil, nil},
 		{"well after a signal", ended, nil, nil},
+		{"known to be stopped", ended, ErrStopped, ErrStopped},
 		{"cut by a signal", ended, fmt.Errorf("send: %w", context.Canceled), ErrStopped},
 		{"not imported, after a signal", ended, own, ErrStopped},
 		{"lease lost", live, checkpoint.ErrLeaseLost, ErrHeld},
@@ -155,6 +156,9 @@ func TestStopError(t *testing.T) {
 			if errors.Is(got, kind) != (kind == c.want) {
 				t.Errorf("%s: got error %q, which is %q: %t; want %v", c.name, got, kind, errors.Is(got, kind), c.want)
 			}
+		}
+		if got != nil && strings.Count(got.Error(), ErrStopped.Error()) > 1 {
+			t.Errorf("%s: got error %q, which says the same twice", c.name, got)
 		}
 		if c.err != nil && !errors.Is(got, c.err) && !errors.Is(c.err, context.Canceled) {
 			t.Errorf("%s: got error %v, which hides %v", c.name, got, c.err)

@@ -135,6 +135,7 @@ func (a *adoption) lapsing(now time.Time, left time.Duration) bool {
 //
 // Errors: checkpoint.ErrLeaseLost.
 func (t *tenure) keep(ctx context.Context, store leases, log zerolog.Logger) error {
+	var told time.Time
 	for {
 		every := renewEvery
 		start := t.now()
@@ -144,12 +145,16 @@ func (t *tenure) keep(ctx context.Context, store leases, log zerolog.Logger) err
 		switch {
 		case err == nil:
 			t.extend(start)
+			told = time.Time{}
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, checkpoint.ErrLeaseLost):
 			return err
 		default:
-			log.Warn().Err(err).Msg("the lease could not be renewed; trying again")
+			if told.IsZero() || t.now().Sub(told) >= progressEvery {
+				told = t.now()
+				log.Warn().Err(err).Msg("the lease could not be renewed; trying again each second")
+			}
 			every = time.Second
 		}
 		if sleep(ctx, every) != nil {

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"testing"
@@ -143,10 +144,11 @@ func TestTenure_SurvivesADatabaseThatIsAway(t *testing.T) {
 			}
 			return nil
 		}}
+		var said bytes.Buffer
 		tn := &tenure{now: time.Now}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
-		go func() { done <- tn.keep(ctx, book, zerolog.Nop()) }()
+		go func() { done <- tn.keep(ctx, book, zerolog.New(&said)) }()
 		time.Sleep(time.Minute)
 		if tn.valid() {
 			t.Error("valid although the lease was not renewed for longer than it lasts")
@@ -164,6 +166,9 @@ func TestTenure_SurvivesADatabaseThatIsAway(t *testing.T) {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("got error %v, want none", err)
+		}
+		if lines := bytes.Count(said.Bytes(), []byte("\n")); lines < 3 || lines > 8 {
+			t.Errorf("told of it %d times, want at once and every 15 s:\n%s", lines, said.String())
 		}
 	})
 }

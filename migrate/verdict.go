@@ -34,7 +34,7 @@ type verdict struct {
 	said   bool          // of throttle: the endpoint named the wait
 	words  string        // what was said, scrubbed, for the log and the token
 	mends  bool          // of misconfigure: it may mend by itself, such as a certificate
-	status string        // for metrics and logs: an HTTP status, "lost" or "not sent"
+	status string        // for metrics and logs: an HTTP status, "lost" or statusNotSent
 }
 
 // tells reports whether the answer to a call of so many tokens brought the outcome
@@ -49,7 +49,10 @@ func (v *verdict) tells(tokens int) bool {
 	return false
 }
 
-// judge turns the answer or error of one call into what to do. It mirrors the
+// statusNotSent is the status of a call of which no byte was written.
+const statusNotSent = "not sent"
+
+// judgeAnswer turns the answer or error of one call into what to do. It mirrors the
 // table "what each answer means" of the README and is the only reader of HTTP
 // statuses.
 func judgeAnswer(sent []connect.Token, answer connect.Answer, err error) verdict {
@@ -71,7 +74,7 @@ func judgeAnswer(sent []connect.Token, answer connect.Answer, err error) verdict
 		v.action = judgeStatus(status)
 		return v
 	case errors.As(err, &notSent):
-		v := verdict{action: notMade, words: notSent.Error(), status: "not sent"}
+		v := verdict{action: notMade, words: notSent.Error(), status: statusNotSent}
 		if notSent.Permanent {
 			v.action = misconfigure
 			var certificate *tls.CertificateVerificationError

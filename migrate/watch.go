@@ -192,7 +192,7 @@ func WaitCause(words string) string {
 // begin notes that a run begins, with its still empty report.
 func (w *Watch) begin(r *report.Report) {
 	first := report.New(r.Migration, r.Mode) // r's own lists and maps go on changing
-	first.StartedAt = r.StartedAt
+	first.StartedAt, first.Shards, first.Shard = r.StartedAt, r.Shards, r.Shard
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.begun = first

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -237,5 +238,21 @@ func network(err error) string {
 	if strings.Contains(err.Error(), "failed to encode args[") {
 		return "a value cannot be sent as the type that the statement expects (the driver's words are withheld, they quote it)"
 	}
-	return strings.Join(strings.Fields(err.Error()), " ")
+	return oneSentence(err.Error())
+}
+
+// oneSentence makes one line of a driver's lines. It says once what pgconn says
+// of each of its tries, which come in pairs where TLS is preferred.
+func oneSentence(text string) string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		line = strings.Join(strings.Fields(line), " ")
+		if line != "" && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) == 0 {
+		return ""
+	}
+	return strings.TrimSpace(lines[0] + " " + strings.Join(lines[1:], "; "))
 }

@@ -114,6 +114,8 @@ func TestWrap_GoErrors(t *testing.T) {
 		{"no host", &net.DNSError{Err: "no such host", Name: "db.invalid", IsNotFound: true}, pgerr.Again, "do: lookup db.invalid: no such host"},
 		{"driver's connection gone", errors.New("conn closed"), pgerr.Again, "do: conn closed"},
 		{"pool gone", errors.New("closed pool"), pgerr.Again, "do: closed pool"},
+		{"each try alike", errors.New("failed to connect to `user=a`:\n\tone:5432: refused\n\tone:5432: refused"), pgerr.Stop, "do: failed to connect to `user=a`: one:5432: refused"},
+		{"tries of several hosts", errors.New("failed to connect to `user=a`:\n\tone:5432: refused\n\ttwo:5432: refused"), pgerr.Stop, "do: failed to connect to `user=a`: one:5432: refused; two:5432: refused"},
 		{"certificate", &net.OpError{Op: "dial", Err: errors.New("tls: failed to verify certificate: x509")}, pgerr.Stop, "do: dial: tls: failed to verify certificate: x509"},
 		{"TLS unknown to the server", &net.OpError{Op: "dial", Err: errors.New("server refused TLS connection")}, pgerr.Stop, "do: dial: server refused TLS connection"},
 		{"no rows", pgx.ErrNoRows, pgerr.Stop, "do: no rows in result set"},

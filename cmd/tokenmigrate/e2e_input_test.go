@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -99,8 +100,11 @@ func checkSentence(t *testing.T, p *process, says ...string) {
 	t.Helper()
 	var errors []string
 	for line := range strings.Lines(p.stderr.String()) {
+		var logged struct{ Level, Message string }
 		if text, ok := strings.CutPrefix(line, "tokenmigrate: "); ok {
 			errors = append(errors, text)
+		} else if json.Unmarshal([]byte(line), &logged) == nil && logged.Level == "error" {
+			errors = append(errors, logged.Message)
 		}
 	}
 	if len(errors) != 1 {

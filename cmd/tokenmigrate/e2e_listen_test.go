@@ -201,6 +201,30 @@ func TestListen_ShowsARunWhileItGoesOn(t *testing.T) {
 	}
 }
 
+// A page that is open when the run ends loads itself once more, and then stays.
+func TestListen_ShowsTheEnd(t *testing.T) {
+	t.Parallel()
+	const rows = 200
+	r := newRig(t, sandbox.Options{Latency: 50 * time.Millisecond}).fill(rows).with("send.chunk_tokens", "10", "send.concurrency", "1")
+	p := r.start(nil, "run", "--listen", "127.0.0.1:0")
+	at := p.listening()
+	page := ""
+	r.until("the page shows the end", func() bool {
+		_, _, page = r.ask(http.MethodGet, at+"/")
+		return strings.Contains(page, "none missing")
+	})
+	if importedOn(page) != rows || strings.Contains(page, `http-equiv="refresh"`) {
+		t.Errorf("the last page shows %d of %d imported, and loads itself anew: %t", importedOn(page), rows, strings.Contains(page, `http-equiv="refresh"`))
+	}
+	r.until("the report is printed", func() bool { return strings.Contains(p.stdout.String(), "Done: 200 imported now") })
+	if status, _, _ := r.ask(http.MethodGet, at+"/"); status != http.StatusOK {
+		t.Errorf("after the report: got %d, want 200 for those who have the page open", status)
+	}
+	if code := p.wait(); code != 0 {
+		t.Errorf("exit code: got %d, want 0\n%s", code, p.said())
+	}
+}
+
 // While it waits for another worker it answers, and is not ready.
 func TestListen_AnswersWhileItWaits(t *testing.T) {
 	t.Parallel()

@@ -15,7 +15,7 @@ import (
 type logLine map[string]any
 
 // logLines parses what a process wrote to stderr; every line must be one of the
-// log, but those of the program's own last words.
+// log, but what is said of a wrong command line or configuration.
 func (p *process) logLines() []logLine {
 	p.rig.Helper()
 	var lines []logLine
@@ -73,7 +73,7 @@ func TestLog_TellsWhatHappens(t *testing.T) {
 			}
 		}
 		want := map[string]string{"page": "info", "import call": "debug", "row": "trace", "a call was not answered": "warn", "the endpoint asks to wait": "warn"}[message]
-		if level := line["level"]; want != "" && level != want || level == "error" {
+		if level := line["level"]; want != "" && level != want {
 			t.Errorf("a line %q has level %v, want %s", message, level, want)
 		}
 	}
@@ -104,6 +104,15 @@ func TestLog_TellsWhatHappens(t *testing.T) {
 		if !seen[want] {
 			t.Errorf("no line tells %q", want)
 		}
+	}
+	var last []logLine
+	for _, line := range p.logLines() {
+		if line["level"] == "error" {
+			last = append(last, line)
+		}
+	}
+	if len(last) != 1 || last[0]["exit_code"] != 3.0 || !strings.HasPrefix(fmt.Sprint(last[0]["message"]), "not every token is imported") {
+		t.Errorf("errors in the log: got %v, want the one that it ended with", last)
 	}
 	if said := p.stderr.String(); strings.Count(said, "not every token is imported") != 1 {
 		t.Errorf("the error is told %d times, want once\n%s", strings.Count(said, "not every token is imported"), tail(said))

@@ -276,7 +276,7 @@ func TestRun_StoreInAnotherTable(t *testing.T) {
 	r.exec(`CREATE SCHEMA archive; ALTER TABLE accounts SET SCHEMA archive`)
 	const want = `another table of the source (was "public.accounts", is "archive.accounts")`
 	for _, command := range []string{"run", "check"} {
-		if p := r.plainly(nil, command, "-c", file); p.code != 78 || !strings.Contains(p.stdout+p.stderr, want) {
+		if p := r.plainly(nil, command, "-c", file); p.code != 78 || !strings.Contains(strings.ReplaceAll(p.stdout+p.stderr, `\"`, `"`), want) {
 			t.Errorf("%s: got exit code %d, want 78 and %s\n%s%s", command, p.code, want, p.stdout, p.stderr)
 		}
 	}

@@ -163,6 +163,9 @@ func TestReport_HasTheKeysOfTheContract(t *testing.T) {
 func TestFailures_ListsEachOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, sandbox.Options{RefuseSubjects: []string{"user-1", "user-30"}, RejectSubjects: []string{"user-7"}}).fill(100)
+	if p := r.must(78, "failures"); p.stdout.String() != "" {
+		t.Errorf("before the first run: got %q on stdout, want nothing", p.stdout.String())
+	}
 	r.exec(`UPDATE accounts SET expires = NULL WHERE id = 2; `)
 	r.exec(`UPDATE accounts SET expires = now() - interval '1 day', refresh = NULL WHERE id = 3`)
 	r.must(3, "run")

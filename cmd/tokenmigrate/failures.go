@@ -75,6 +75,9 @@ spreadsheets take for a formula: import such a file with all columns as text.`,
 				// A store may have reasons of its own, so that it is no error.
 				fmt.Fprintf(a.stderr, "tokenmigrate: no token has the reason %s; %s\n", reason, reasonRemedy(reason))
 			}
+			if err != nil && !found {
+				return err // without a header that promises a list
+			}
 			return errors.Join(err, flush())
 		},
 	})

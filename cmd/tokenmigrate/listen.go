@@ -12,21 +12,26 @@ import (
 )
 
 // listen serves metrics and the live report of the run that watch looks at where
-// --listen says; without it nowhere. close returns when nothing is served any more.
+// --listen says; without it nowhere. close returns when nothing is served any more,
+// and leaves open pages the time to show the end, unless the command was stopped.
 //
 // Errors: a *usageError where the address cannot be had.
 func (a *app) listen(cmd *cobra.Command, f *runFlags, cfg *Config, watch *migrate.Watch, log zerolog.Logger) (close func(), err error) {
 	if f.listen == "" {
 		return func() {}, nil
 	}
-	server, err := monitor.Listen(f.listen, monitor.New(watch, monitor.Info{
-		Version: programVersion(), Migration: cfg.Migration, Shard: f.shard.n, Connectors: connectorNames(cfg),
-	}))
+	live := monitor.New(watch, monitor.Info{
+		Version: programVersion(), Migration: cfg.Migration, Shard: f.shard.n, Shards: f.shard.of, Connectors: connectorNames(cfg),
+	})
+	server, err := monitor.Listen(f.listen, live)
 	if err != nil {
 		return nil, &usageError{cmd.CommandPath(), err}
 	}
 	log.Info().Str("addr", server.Addr()).Msg("listening: the live report at /, /metrics, /healthz and /readyz")
-	return server.Close, nil
+	return func() {
+		live.Linger(cmd.Context())
+		server.Close()
+	}, nil
 }
 
 // connectorNames returns the connectors that the configuration names.

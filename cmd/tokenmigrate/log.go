@@ -19,18 +19,21 @@ func (a *app) logger(cmd *cobra.Command) (zerolog.Logger, error) {
 		return zerolog.Nop(), &usageError{cmd.CommandPath(), fmt.Errorf("--log-level %q: use trace, debug, info, warn or error", a.logLevel)}
 	}
 	var w io.Writer = redacting{a.lines, a.cfg}
-	switch a.logFormat {
-	case "json":
-	case "console":
+	switch {
+	case a.logsJSON():
+	case a.logFormat == "console":
 		w = console(w, true)
-	case "auto":
-		if terminal(a.stderr) {
-			w = console(w, os.Getenv("NO_COLOR") != "")
-		}
+	case a.logFormat == "auto":
+		w = console(w, os.Getenv("NO_COLOR") != "")
 	default:
 		return zerolog.Nop(), &usageError{cmd.CommandPath(), fmt.Errorf("--log-format %q: use json, console or auto", a.logFormat)}
 	}
 	return zerolog.New(w).Level(level).With().Timestamp().Logger(), nil
+}
+
+// logsJSON reports whether the log is lines of JSON.
+func (a *app) logsJSON() bool {
+	return a.logFormat == "json" || a.logFormat == "auto" && !terminal(a.stderr)
 }
 
 func console(w io.Writer, noColor bool) io.Writer {

@@ -23,6 +23,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -80,9 +81,10 @@ type app struct {
 	logFormat  string
 	logLevel   string
 
-	lines *lines         // stderr, for whole lines: logs
-	cfg   *Config        // once loaded
-	ended *report.Report // of a run or dry run, once it is over
+	lines *lines          // stderr, for whole lines: logs
+	log   *zerolog.Logger // of a run or dry run that logs lines of JSON, once it has begun
+	cfg   *Config         // once loaded
+	ended *report.Report  // of a run or dry run, once it is over
 }
 
 // run executes one command line and returns the process's exit code. The end of
@@ -100,14 +102,20 @@ func run(drain, cut context.Context, args []string, getenv func(string) (string,
 }
 
 // printError tells an error on stderr, one line for each problem, through the
-// last line of defence against secrets.
+// last line of defence against secrets. Where the command wrote its log as JSON,
+// these are lines of it: whoever collects them must not lose the one that matters.
 func (a *app) printError(err error) {
 	text := hidePasswords(a.cfg.Redact(err.Error()))
-	for line := range strings.Lines(text) {
-		fmt.Fprintln(a.stderr, "tokenmigrate:", strings.TrimRight(line, "\n"))
-	}
 	var usage *usageError
-	if errors.As(err, &usage) {
+	isUsage := errors.As(err, &usage)
+	for line := range strings.Lines(text) {
+		if line = strings.TrimRight(line, "\n"); a.log != nil && !isUsage {
+			a.log.Error().Int("exit_code", exitCode(err)).Msg(line)
+		} else {
+			fmt.Fprintln(a.stderr, "tokenmigrate:", line)
+		}
+	}
+	if isUsage {
 		fmt.Fprintf(a.stderr, "tokenmigrate: see `%s --help`\n", usage.command)
 	}
 }

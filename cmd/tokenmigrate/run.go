@@ -122,6 +122,9 @@ func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migr
 	if err != nil {
 		return err
 	}
+	if a.logsJSON() {
+		a.log = &log
+	}
 	for _, w := range cfg.Warnings {
 		log.Warn().Msg(w.String())
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,6 +47,7 @@ type Monitor struct {
 	watch   *migrate.Watch
 	metrics prometheus.Gatherer
 	mux     *http.ServeMux
+	looked  atomic.Int64 // when the page was last served, in nanoseconds
 }
 
 // New returns a monitor of the run that watch looks at, which must not have
@@ -88,16 +90,37 @@ func (m *Monitor) ready(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ready")
 }
 
-// page is the live report.
+// page is the live report. That of a run that is over stays as it is.
 func (m *Monitor) page(w http.ResponseWriter, _ *http.Request) {
 	var page bytes.Buffer // whole or not at all
 	n := m.watch.Now()
-	if err := n.Report.WriteHTML(&page, report.HTMLOptions{Refresh: refresh, AsOf: time.Now()}); err != nil {
+	o := report.HTMLOptions{Refresh: refresh, AsOf: time.Now()}
+	if n.Over {
+		o = report.HTMLOptions{}
+	}
+	m.looked.Store(time.Now().UnixNano())
+	if err := n.Report.WriteHTML(&page, o); err != nil {
 		http.Error(w, "the page cannot be made", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = w.Write(page.Bytes())
+}
+
+// Linger waits for as long as pages that are open take to load themselves once
+// more, so that they show how the run ended and not that nothing answers. Where
+// nobody has a page open, the run has not ended, or ctx has, it returns at once.
+func (m *Monitor) Linger(ctx context.Context) {
+	const once = refresh + time.Second
+	if n := m.watch.Now(); !n.Over || time.Since(time.Unix(0, m.looked.Load())) > once {
+		return
+	}
+	timer := time.NewTimer(once)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // Server serves a handler until it is closed.

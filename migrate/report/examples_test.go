@@ -85,7 +85,8 @@ func bigRun() *Report {
 	return r
 }
 
-// liveRun is one under way, in three shards, of which one died.
+// liveRun is one under way, in four shards, of which one died and one was never
+// started.
 func liveRun() *Report {
 	r := bigRun()
 	r.FinishedAt, r.ExitCode, r.Failures, r.Totals = nil, nil, []Failure{}, map[string]int64{}
@@ -98,6 +99,9 @@ func liveRun() *Report {
 	}
 	r.Runs[1].State, r.Runs[1].Waiting, r.Runs[1].LastError = Died, "", "the worker died without a word (killed, or its machine failed); the same command goes on from here"
 	r.Runs[2].Waiting = r.Pace.Waiting
+	r.Shards = 4
+	r.Runs = append(r.Runs, RunState{Shard: 3, State: Missing, Left: 103_000})
+	r.Calls.Allowed, r.Calls.Full, r.Calls.Wasted = 6_601, 6_470, 38
 	return r
 }
 

@@ -54,8 +54,8 @@ var reasons = map[string]Reason{
 	"expired":              {Outcome: "skipped", What: "the access token is expired and there is no refresh token", Remedy: "the user must consent again"},
 	"changed":              {Outcome: "skipped", What: "it was imported before and has changed since", Remedy: "nothing, if Connect has the better one; policy.changed: send sends it"},
 	"excluded":             {Outcome: "skipped", What: "its provider is left out by destination.connectors", Remedy: "nothing: it is left out on purpose"},
-	"in_doubt":             {Outcome: "unknown", What: "it was sent, and the answer never came", Remedy: "run again, unless policy.in_doubt or a vanished row holds it"},
-	"unmatched":            {Outcome: "unknown", What: "it was sent twice, and neither answer named it", Remedy: "run again"},
+	"in_doubt":             {Outcome: "unknown", What: "it was sent, and the answer never came", Remedy: "run again; where policy.in_doubt holds it, look it up in Connect, or set policy.in_doubt: send"},
+	"unmatched":            {Outcome: "unknown", What: "it was sent at least twice, and no answer named it", Remedy: "run again"},
 
 	"password_login":  {store: true, Outcome: "skipped", What: "a login by password or e-mail, which has no token", Remedy: "nothing: there is no grant to move"},
 	"not_oauth":       {store: true, Outcome: "skipped", What: "no OAuth grant but another kind of credential", Remedy: "nothing: Connect takes OAuth grants alone"},

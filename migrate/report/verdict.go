@@ -65,6 +65,8 @@ func (r *Report) dryVerdict() Verdict {
 	}
 	dying := r.dying()
 	switch {
+	case r.ExitCode != nil && *r.ExitCode != 0 && bad > 0 && dying > 0:
+		return Verdict{Bad, fmt.Sprintf("Not yet: %s cannot be imported (%s), more than policy.max_failed allows, and %s may die before being sent; %s.", count(bad, "row"), why, count(dying, "token"), send)}
 	case r.ExitCode != nil && *r.ExitCode != 0 && bad > 0:
 		return Verdict{Bad, fmt.Sprintf("Not yet: %s cannot be imported (%s), more than policy.max_failed allows; %s.", count(bad, "row"), why, send)}
 	case r.ExitCode != nil && *r.ExitCode != 0:

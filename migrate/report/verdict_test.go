@@ -54,6 +54,9 @@ func TestReport_Verdict(t *testing.T) {
 		{"dry, dying", dry(Counts{Read: 5, Pending: 5}, func(r *Report) { r.Expiry = []Expiry{{"expired", 1, 0}, {"run", 3, 1}} }), Mind, "Go ahead, but soon, since 1 token may die before being sent: 5 of 5 rows would be sent in 2 calls, taking about 1m30s."},
 		{"dry, trouble and dying", dry(Counts{Read: 5, Pending: 4, Invalid: 1}, func(r *Report) { r.Expiry = []Expiry{{"run", 3, 2}} }), Mind, "Go ahead, knowing that 1 row cannot be imported (1 duplicate) and that 2 tokens may die before being sent: 4 of 5 rows would be sent in 2 calls, taking about 1m30s."},
 		{"dry, limit", dry(Counts{Read: 5, Pending: 5}, func(r *Report) { r.StoppedBy = "limit" }), Good, "Go ahead: 5 of 5 rows would be sent in 2 calls, taking about 1m30s, as --limit asks; nothing stands in the way."},
+		{"dry, too much trouble, and some may die", dry(Counts{Read: 5, Pending: 3, Invalid: 1, Failed: 1}, func(r *Report) {
+			r.ExitCode, r.Expiry = three, []Expiry{{"run", 0, 1}}
+		}), Bad, "Not yet: 2 rows cannot be imported (1 duplicate, 1 refused), more than policy.max_failed allows, and 1 token may die before being sent; 3 of 5 rows would be sent in 2 calls, taking about 1m30s."},
 		{"dry, another end", dry(Counts{Read: 5, Pending: 5}, func(r *Report) { r.ExitCode = four }), Bad, "Not yet: a run would end with exit code 4."},
 		{"dry, no rows", dry(Counts{}, nil), Bad, "Not yet: the source has no rows. Is this the right query, and may the role see its rows?"},
 		{"dry, error", dry(Counts{Read: 1}, func(r *Report) { r.StoppedBy, r.Error = "error", "it broke" }), Bad, "Not yet: the dry run was stopped by an error: it broke"},
