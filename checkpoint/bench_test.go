@@ -31,6 +31,9 @@ type benchStore struct {
 	conn  *pgx.Conn
 	lease Lease
 	run   int64
+
+	key   func(n string) string // of a token, by its number; nil: the number
+	known bool                  // what is recorded has rows, and its content is another one
 }
 
 func newBenchStore(b *testing.B) *benchStore {
@@ -74,10 +77,17 @@ func benchHash(kind byte, n int) Hash {
 }
 
 // sent are the tokens of a full chunk, the first of them numbered first.
-func benchSent(first int) []Sent {
+func (r *benchStore) sent(first int) []Sent {
 	sent := make([]Sent, benchChunk)
 	for i := range sent {
-		sent[i] = Sent{Key: strconv.Itoa(first + i), Environment: "production", Fingerprint: benchHash(1, first+i), Identity: benchHash(2, first+i)}
+		key, fingerprint := strconv.Itoa(first+i), benchHash(1, first+i)
+		if r.key != nil {
+			key = r.key(key)
+		}
+		if r.known {
+			fingerprint = benchHash(3, first+i)
+		}
+		sent[i] = Sent{Key: key, Environment: "production", Fingerprint: fingerprint, Identity: benchHash(2, first+i), Known: r.known}
 	}
 	return sent
 }
@@ -86,7 +96,7 @@ func benchSent(first int) []Sent {
 // of its own, as a single sender's are.
 func (r *benchStore) record(first, tokens int, outcome Outcome) {
 	for at := first; at < first+tokens; at += benchChunk {
-		in := Intent{ID: uuid.New(), Connector: "slack/acme", Tokens: benchSent(at), Settle: time.Minute}
+		in := Intent{ID: uuid.New(), Connector: "slack/acme", Tokens: r.sent(at), Settle: time.Minute}
 		r.write(Batch{Intents: []Intent{in}, Counts: []byte(`{}`)})
 		a := Answer{Call: in.ID, Endings: make([]Ending, len(in.Tokens))}
 		for i := range in.Tokens {

@@ -18,6 +18,7 @@ const (
 	errorBodyTimeout = 5 * time.Second // of the body behind a status that is known already
 	maxErrorBody     = 64 << 10
 	maxAnswer        = 64 << 20
+	maxPromised      = 1 << 20 // of an answer's length that is believed before it comes
 )
 
 // Client makes import calls to one endpoint, and looks at its connectors. It is safe for concurrent use, and
@@ -130,7 +131,7 @@ func (c *Client) Import(ctx context.Context, connector string, tokens []Token) (
 		return Answer{}, newStatusError(resp.StatusCode, resp.Header, text, now, scrub())
 	}
 	limit := answerLimit(len(body), len(tokens))
-	data, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	data, err := readAnswer(resp, limit)
 	switch {
 	case int64(len(data)) > limit:
 		return Answer{}, &LostError{What: fmt.Sprintf("the answer is larger than %d bytes", limit)}
@@ -226,6 +227,14 @@ func readErrorBody(resp *http.Response, cancel context.CancelFunc) []byte {
 	defer time.AfterFunc(errorBodyTimeout, cancel).Stop()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	return body
+}
+
+// readAnswer reads an answer of at most limit bytes, and one byte of a longer one.
+func readAnswer(resp *http.Response, limit int64) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(int(min(max(resp.ContentLength, 0), limit, maxPromised)) + bytes.MinRead)
+	_, err := b.ReadFrom(io.LimitReader(resp.Body, limit+1))
+	return b.Bytes(), err
 }
 
 // answerLimit bounds a readable answer, in bytes: an answer has some hundred
