@@ -19,19 +19,37 @@ func Resembles(text string) string {
 		text = quoted
 	}
 	for _, known := range resemblances {
-		if strings.HasPrefix(text, known.begin) && strings.Contains(text, known.part) && (known.any == "" || strings.ContainsAny(text, known.any)) && known.text.MatchString(text) && (known.sure == nil || known.sure(text)) {
+		if strings.HasPrefix(text, known.begin) && strings.Contains(text, known.part) && encodedBehind(text, known.signs) && known.text.MatchString(text) && (known.sure == nil || known.sure(text)) {
 			return known.name
 		}
 	}
 	return ""
 }
 
+// encodedBehind reports whether one of the signs stands in the text, and only what
+// hexadecimal and base64 are written with behind the last of them. No signs: true.
+func encodedBehind(text, signs string) bool {
+	if signs == "" {
+		return true
+	}
+	at := strings.LastIndexAny(text, signs)
+	if at < 0 {
+		return false
+	}
+	for _, c := range []byte(text[at+1:]) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '+' || c == '/' || c == '=') {
+			return false
+		}
+	}
+	return true
+}
+
 var resemblances = []struct {
 	name string
 	// How every text that matches begins, what stands in it, and signs of which one
-	// does: nearly all tokens are let through for the lack of these, which costs far
-	// less than the rest.
-	begin, part, any string
+	// does, behind the last of which it is hexadecimal or base64: nearly all tokens are
+	// let through for the lack of these, which costs far less than the rest.
+	begin, part, signs string
 	text             *regexp.Regexp
 	sure             func(string) bool
 }{
