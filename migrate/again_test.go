@@ -65,7 +65,7 @@ func TestWalk_TellsWhatALaterOneFinds(t *testing.T) {
 		}
 	}
 	was, is := standing{outcome: pending}, standing{checkpoint.Imported, ""}
-	p.ledger.apply([]move{{slackProd, was, is}, {slackProd, was, is}, {githubProd, was, is}}, false)
+	p.ledger.apply([]move{{slackProd, was, is, 1}, {slackProd, was, is, 1}, {githubProd, was, is, 1}}, false)
 	p.letGo.Store(0)
 	if err := p.ledger.endWalk(3, true); err != nil {
 		t.Fatal(err)
@@ -146,7 +146,8 @@ func TestFailures_HaveSomeOfEachReason(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := Failures(t.Context(), store, migration.ID, map[string]int64{"refused": 2981, "unavailable": 10})
+	totals := map[string]int64{"failed": 2991, "imported": 5}
+	list, err := Failures(t.Context(), store, migration.ID, totals, map[string]int64{"refused": 2981, "unavailable": 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +161,7 @@ func TestFailures_HaveSomeOfEachReason(t *testing.T) {
 	if !slices.IsSortedFunc(list, func(a, b report.Failure) int { return strings.Compare(a.Key, b.Key) }) {
 		t.Error("they are not in the order of their keys")
 	}
-	again, err := Failures(t.Context(), store, migration.ID, map[string]int64{"unavailable": 10})
+	again, err := Failures(t.Context(), store, migration.ID, totals, map[string]int64{"unavailable": 10})
 	if err != nil || fmt.Sprint(again) != fmt.Sprint(list) {
 		t.Errorf("the second time it is another list (%v)", err)
 	}

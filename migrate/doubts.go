@@ -74,7 +74,7 @@ func (p *pass) setDoubtsAside(rows []source.Row) ([]source.Row, *entry) {
 		at := place{Connector: rows[i].Connector, Environment: rows[i].Token.Environment}
 		p.doubts.passed[rows[i].Key] = at
 		p.rows.Add(1)
-		e.moves = append(e.moves, move{at, standing{}, standing{outcome: pending}})
+		e.moves.add(at, standing{}, standing{outcome: pending})
 	}
 	return kept, e
 }
@@ -170,7 +170,7 @@ func (p *pass) takeBack(ctx context.Context, open *chunker, chunks chan<- *chunk
 			anew = append(anew, row)
 			continue
 		}
-		e.moves = append(e.moves, move{p.doubts.passed[key], was, standing{checkpoint.Unknown, reasonInDoubt}})
+		e.moves.add(p.doubts.passed[key], was, standing{checkpoint.Unknown, reasonInDoubt})
 		delete(p.doubts.passed, key)
 	}
 	rulings, err := p.judgeRows(ctx, anew, false)

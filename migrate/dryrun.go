@@ -135,12 +135,12 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 			}
 		}
 		p.countValues(page.Rows[:len(rulings)])
-		moves := make([]move, len(rulings))
+		var counted moves
 		for i := range rulings {
-			moves[i] = move{rulings[i].place, standing{}, rulings[i].ended}
+			counted.add(rulings[i].place, standing{}, rulings[i].ended)
 			p.log.Trace().Str("key", rulings[i].key).Str("outcome", string(rulings[i].ended.outcome)).Str("reason", rulings[i].ended.reason).Msg("row")
 		}
-		p.ledger.apply(moves, false)
+		p.ledger.apply(counted, false)
 		p.rows.Add(int64(len(rulings)))
 		p.read.Add(int64(len(rulings)))
 		if full {

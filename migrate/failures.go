@@ -11,14 +11,24 @@ import (
 
 // Failures returns tokens of a migration that are not imported, as a report lists
 // them: in the order of their keys the first, and where there are more than a
-// report lists also some of each of reasons, which counts rows by reason. It reads
-// no further than it has to find these. What it found comes also with an error.
-func Failures(ctx context.Context, store *checkpoint.Store, migration int64, reasons map[string]int64) ([]report.Failure, error) {
+// report lists also some of each of reasons, which counts rows by reason. totals are
+// the migration's tokens by outcome, as far as they are known. It reads no further than it has to find these, and
+// nothing where all are imported. What it found comes also with an error.
+func Failures(ctx context.Context, store *checkpoint.Store, migration int64, totals, reasons map[string]int64) ([]report.Failure, error) {
 	listed := newListing()
+	left := int64(0)
+	for outcome, n := range totals {
+		if outcome != string(checkpoint.Imported) {
+			left += n
+		}
+	}
+	if left == 0 && len(totals) > 0 {
+		return listed.failures, nil
+	}
 	found := errors.New("enough was found")
 	err := store.Failures(ctx, migration, checkpoint.Filter{}, func(f checkpoint.Failure) error {
 		took := listed.add(report.Failure{Key: f.Key, Connector: f.Connector, Reason: f.Reason, Detail: f.Detail})
-		if took && listed.enough(reasons) {
+		if left--; left == 0 || took && listed.enough(reasons) {
 			return found
 		}
 		return nil

@@ -24,10 +24,26 @@ type standing struct {
 	reason  string
 }
 
-// move takes one row from one standing to another.
+// move takes rows from one standing to another.
 type move struct {
 	place    place
 	from, to standing
+	rows     int64
+}
+
+// moves are moves in their order. Rows that move alike one after the other, as nearly
+// all of a page or a call do, are one of them.
+type moves []move
+
+// add adds the move of one row.
+func (m *moves) add(at place, from, to standing) {
+	if n := len(*m); n > 0 {
+		if last := &(*m)[n-1]; last.place == at && last.from == from && last.to == to {
+			last.rows++
+			return
+		}
+	}
+	*m = append(*m, move{at, from, to, 1})
 }
 
 // ledger counts the rows of one walk and the calls of the whole run. It is safe
@@ -40,7 +56,7 @@ type ledger struct {
 }
 
 // apply counts moves; with back it undoes them.
-func (l *ledger) apply(moves []move, back bool) {
+func (l *ledger) apply(moves moves, back bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, m := range moves {
@@ -49,8 +65,8 @@ func (l *ledger) apply(moves []move, back bool) {
 			from, to = to, from
 		}
 		c := l.tally.At(m.place)
-		count(c, &l.tally, from, -1)
-		count(c, &l.tally, to, 1)
+		count(c, &l.tally, from, -m.rows)
+		count(c, &l.tally, to, m.rows)
 	}
 }
 

@@ -18,7 +18,7 @@ var (
 )
 
 func enter(p place, o checkpoint.Outcome, reason string) move {
-	return move{place: p, to: standing{o, reason}}
+	return move{place: p, to: standing{o, reason}, rows: 1}
 }
 
 func TestLedger_MovesRows(t *testing.T) {
@@ -29,9 +29,9 @@ func TestLedger_MovesRows(t *testing.T) {
 		enter(githubProd, checkpoint.Skipped, "expired"), enter(slackProd, checkpoint.Invalid, "duplicate"), enter(slackProd, checkpoint.Unknown, "in_doubt"),
 	}, false)
 	answer := []move{
-		{slackProd, standing{outcome: pending}, standing{checkpoint.Imported, ""}},
-		{slackProd, standing{outcome: pending}, standing{checkpoint.Failed, "refused"}},
-		{slackProd, standing{checkpoint.Unknown, "in_doubt"}, standing{}}, // its row is gone
+		{slackProd, standing{outcome: pending}, standing{checkpoint.Imported, ""}, 1},
+		{slackProd, standing{outcome: pending}, standing{checkpoint.Failed, "refused"}, 1},
+		{slackProd, standing{checkpoint.Unknown, "in_doubt"}, standing{}, 1}, // its row is gone
 	}
 	before, _ := l.current()
 	l.apply(answer, false)
@@ -63,7 +63,7 @@ func TestLedger_AddsUpWhateverMoves(t *testing.T) {
 			is := make([]standing, 50)
 			for range 2000 {
 				row, to := rnd.IntN(len(is)), standings[rnd.IntN(len(standings))]
-				m := []move{{slackProd, is[row], to}}
+				m := []move{{slackProd, is[row], to, 1}}
 				l.apply(m, false)
 				if rnd.IntN(3) == 0 {
 					l.apply(m, true)

@@ -239,7 +239,7 @@ func (p *pass) close(r *report.Report, err error) error {
 		for outcome, n := range totals {
 			r.Totals[string(outcome)] = n
 		}
-		r.Failures, err = Failures(ctx, p.store, p.migration.ID, r.Reasons)
+		r.Failures, err = Failures(ctx, p.store, p.migration.ID, r.Totals, r.Reasons)
 		fail("the failures could not all be read; the report may list too few", err)
 		if p.o.ShowSubjects {
 			fail("the failures' rows could not be read again; the report shows no subject ids", p.showSubjects(ctx, r.Failures))

@@ -56,7 +56,7 @@ type entry struct {
 	intent *checkpoint.Intent
 	answer *checkpoint.Answer
 	locals []checkpoint.Local
-	moves  []move
+	moves  moves
 	done   chan error // gets the result; has room for one
 }
 

@@ -161,7 +161,7 @@ func TestRecorder_TakesCountsBackWhenItFails(t *testing.T) {
 			}}
 			r, _, over := serving(t, w)
 			r.ledger.apply([]move{enter(slackProd, pending, "")}, false)
-			err := r.commit(answerEntry(move{slackProd, standing{outcome: pending}, standing{checkpoint.Imported, ""}}))
+			err := r.commit(answerEntry(move{slackProd, standing{outcome: pending}, standing{checkpoint.Imported, ""}, 1}))
 			if !errors.Is(err, fails) {
 				t.Errorf("%s: commit: got error %v, want %v", name, err, fails)
 			}
@@ -183,7 +183,7 @@ func TestRecorder_TellsWhatDidNotTakeEffect(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start, release := make(chan struct{}), make(chan struct{})
-		settled, kept := answerEntry(move{slackProd, standing{outcome: pending}, standing{checkpoint.Imported, ""}}), answerEntry(move{slackProd, standing{outcome: pending}, standing{checkpoint.Failed, "refused"}})
+		settled, kept := answerEntry(move{slackProd, standing{outcome: pending}, standing{checkpoint.Imported, ""}, 1}), answerEntry(move{slackProd, standing{outcome: pending}, standing{checkpoint.Failed, "refused"}, 1})
 		w := &ledgerWriter{record: func(_ context.Context, n int, b checkpoint.Batch) (checkpoint.Recorded, error) {
 			switch n {
 			case 1: // holds the door until the others wait

@@ -37,7 +37,7 @@ func (p *pass) refresh(ctx context.Context, c *chunk) (*chunk, []*chunk, error) 
 		case there:
 			anew, changed = append(anew, row), append(changed, it)
 		case it.standing.outcome == pending: // a token in doubt stays so, even though its row is gone
-			e.moves = append(e.moves, move{it.place(), it.standing, standing{}})
+			e.moves.add(it.place(), it.standing, standing{})
 			p.rows.Add(-1)
 		}
 		p.judge.release(it.identity, it.key)

@@ -218,7 +218,7 @@ func (p *pass) end(c *chunk, id uuid.UUID, endings []checkpoint.Ending) error {
 	e := &entry{answer: &checkpoint.Answer{Call: id, Endings: endings}}
 	for i, it := range c.items {
 		to := standing{endings[i].Outcome, endings[i].Reason}
-		e.moves = append(e.moves, move{it.place(), it.standing, to})
+		e.moves.add(it.place(), it.standing, to)
 	}
 	p.step("before_record", c)
 	err := p.recorder.commit(e)
@@ -237,7 +237,10 @@ func (p *pass) end(c *chunk, id uuid.UUID, endings []checkpoint.Ending) error {
 		return err
 	}
 	for i, it := range c.items {
-		it.standing, it.sent, it.known = e.moves[i].to, true, true
+		it.standing, it.sent, it.known = standing{endings[i].Outcome, endings[i].Reason}, true, true
+		if err != nil { // that is what the other worker made of it
+			it.standing = standing{checkpoint.Unknown, reasonInDoubt}
+		}
 		p.log.Trace().Str("key", it.key).Str("outcome", string(it.standing.outcome)).Str("reason", it.standing.reason).Msg("row")
 		p.judge.release(it.identity, it.key)
 	}

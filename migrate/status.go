@@ -28,7 +28,7 @@ func FullReport(ctx context.Context, store *checkpoint.Store, m checkpoint.Migra
 	for outcome, n := range totals {
 		r.Totals[string(outcome)] = n
 	}
-	r.Failures, err = Failures(ctx, store, m.ID, r.Reasons)
+	r.Failures, err = Failures(ctx, store, m.ID, r.Totals, r.Reasons)
 	return r, err
 }
 

@@ -184,9 +184,10 @@ func (p *pass) join(ctx context.Context, open *chunker, chunks chan<- *chunk, it
 func (p *pass) note(e *entry, r *ruling, from place, was standing) {
 	switch {
 	case was == standing{}:
-		e.moves = append(e.moves, move{r.place, standing{}, r.ended})
+		e.moves.add(r.place, standing{}, r.ended)
 	default: // counted already, perhaps elsewhere
-		e.moves = append(e.moves, move{from, was, standing{}}, move{r.place, standing{}, r.ended})
+		e.moves.add(from, was, standing{})
+		e.moves.add(r.place, standing{}, r.ended)
 	}
 	if r.record {
 		local := r.local()

@@ -15,6 +15,7 @@ import (
 
 	"tokenmigrate/migrate"
 	"tokenmigrate/source"
+	"tokenmigrate/source/cipher"
 )
 
 const (
@@ -155,6 +156,7 @@ func (c *checkup) looks(rows []source.Row) {
 // decryption tells whether the cipher's keys are right.
 func (c *checkup) decryption(ctx context.Context, r *source.Reader, from *reading, rows []source.Row) {
 	if from.options.Open == nil {
+		c.opaque(rows)
 		return
 	}
 	if err := r.CheckKeys(ctx); err != nil {
@@ -172,6 +174,21 @@ func (c *checkup) decryption(ctx context.Context, r *source.Reader, from *readin
 		c.ok("decryption", "no value of the first %d rows is encrypted; %d stand in the clear", len(rows), plain)
 	default:
 		c.warn("decryption", "", "no row of the sample has a value that could be opened, so that the keys given could not be tried")
+	}
+}
+
+// opaque warns where tokens that nothing opens look like ciphertexts without a sign
+// of their own: they would be sent as they are.
+func (c *checkup) opaque(rows []source.Row) {
+	var seen cipher.Bytes
+	for i := range rows {
+		if !rows[i].Token.AccessToken.Empty() {
+			seen.Add(rows[i].Token.AccessToken.Reveal())
+		}
+	}
+	if n, likely := seen.Likely(); likely {
+		c.warn("decryption", "if they are encrypted, name the store that opens them, see `tokenmigrate stores`; if not, go on",
+			"%s of the first %s are base64 of bytes that are no text, as encrypted ones are", plural(int64(n), "access token"), plural(int64(len(rows)), "row"))
 	}
 }
 

@@ -281,6 +281,8 @@ func TestCheck_TellsWhatIsWrong(t *testing.T) {
 		{name: "nothing to send", code: 78, spoil: func(r *rig) {
 			r.exec(`UPDATE accounts SET expires = NULL WHERE id > 10; UPDATE accounts SET expires = now() - interval '1 day', refresh = NULL WHERE id <= 10`)
 		}, want: []wants{{Group: groupSample, Name: "sample", Status: statusFailed, Text: "10 invalid missing_expiry"}}},
+		{name: "what may be ciphertext", spoil: func(r *rig) { r.exec(`UPDATE accounts SET access = encode(sha384(id::text::bytea), 'base64')`) },
+			want: []wants{{Group: groupKeys, Name: "decryption", Status: statusWarning, Text: "20 access tokens of the first 20 rows are base64 of bytes", Remedy: "name the store that opens them"}}},
 		{name: "no rows", spoil: func(r *rig) { r.exec(`DELETE FROM accounts`) },
 			want: []wants{{Group: groupSample, Name: "sample", Status: statusWarning, Text: "no rows"}}},
 		{name: "no right to make the tables", spoil: func(r *rig) { role(r, checkpointURL) }, code: 78,

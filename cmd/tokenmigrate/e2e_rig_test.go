@@ -275,13 +275,19 @@ func (r *rig) bare(code int, stdin io.Reader, args ...string) *process {
 	return p
 }
 
-// launch starts the process.
+// launch starts the built program.
 func (p *process) launch(env []string, stdin io.Reader, args []string) *process {
+	p.rig.Helper()
+	p.cmd = exec.CommandContext(p.rig.Context(), built.path(p.rig.T), args...)
+	p.cmd.Env, p.cmd.Stdin = slices.Concat(bareEnvironment(), env), stdin
+	return p.begin()
+}
+
+// begin starts p.cmd.
+func (p *process) begin() *process {
 	r := p.rig
 	r.Helper()
-	p.cmd = exec.CommandContext(r.Context(), built.path(r.T), args...)
-	p.cmd.Env = slices.Concat(bareEnvironment(), env)
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, &p.stdout, &p.stderr
+	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		r.Fatal(err)
 	}

@@ -237,14 +237,11 @@ func (f *starter) draft(d *stores.Draft) {
 // sealed writes the store that opens what a draft's table has encrypted.
 func (f *starter) sealed(d *stores.Draft) {
 	found := &stores.Found{Store: d.Store, Params: d.Params}
-	found.Sample.Keys = map[string]bool{}
-	for _, k := range d.Store.Keys {
-		found.Sample.Keys[k.Name] = k.Needed == nil
-	}
+	found.Sample.Keys = d.Keys
 	f.line(1, "# Its values are taken to be encrypted (%s),", oneLine(d.Sealed))
 	f.line(1, "# so this is a store that opens them. How your code encrypts stands in params: see")
 	f.line(1, "# `tokenmigrate stores %s`. `tokenmigrate check` tells whether they open.", d.Store.Name)
-	if _, ok := d.Store.Param("algorithm"); ok {
+	if p, ok := d.Store.Param("algorithm"); ok && slices.Contains(p.Choices, "none") {
 		f.line(1, "# If they stand in the clear after all: algorithm: none, and no decrypt.")
 	}
 	f.line(1, "store: %s", d.Store.Name)

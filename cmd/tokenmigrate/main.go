@@ -17,7 +17,6 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,9 +28,6 @@ import (
 
 	"tokenmigrate/migrate/report"
 )
-
-// version is stamped in when a release is built.
-var version = ""
 
 func main() {
 	// net/http reports oddities of a connection through the standard logger, with
@@ -350,37 +346,6 @@ func (a *app) load(cmd *cobra.Command, parts need) (*Config, error) {
 
 func noConfiguration(cmd *cobra.Command) error {
 	return &usageError{cmd.CommandPath(), errors.New("no configuration: give one with -c FILE or TOKENMIGRATE_CONFIG")}
-}
-
-func (a *app) versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(a.stdout, "tokenmigrate", programVersion())
-			return err
-		},
-	}
-}
-
-// programVersion returns the stamped version, else the module's or commit's.
-func programVersion() string {
-	if version != "" {
-		return version
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "devel"
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-			return "devel-" + s.Value[:12]
-		}
-	}
-	return "devel"
 }
 
 const rootHelp = `tokenmigrate moves OAuth tokens out of a team's own Postgres into Vercel Connect,

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"go.uber.org/goleak"
 
@@ -65,6 +66,21 @@ func TestMetrics_KeepToTheConventions(t *testing.T) {
 	for _, p := range problems {
 		if strings.HasPrefix(p.Metric, "tokenmigrate_") {
 			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
+}
+
+func TestDescribe_TellsWhatIsNotThereYet(t *testing.T) {
+	told := make(chan *prometheus.Desc)
+	m := New(new(migrate.Watch), Info{})
+	go func() { m.Describe(told); close(told) }()
+	var all strings.Builder
+	for d := range told {
+		fmt.Fprintln(&all, d)
+	}
+	for _, name := range []string{"tokenmigrate_calls_total", "tokenmigrate_tokens", "tokenmigrate_last_success_timestamp_seconds", "go_goroutines"} {
+		if !strings.Contains(all.String(), `"`+name+`"`) {
+			t.Errorf("%s is not told", name)
 		}
 	}
 }

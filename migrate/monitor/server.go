@@ -45,7 +45,7 @@ const (
 // Monitor answers requests about one run. It is safe for concurrent use.
 type Monitor struct {
 	watch   *migrate.Watch
-	metrics prometheus.Gatherer
+	metrics *prometheus.Registry
 	mux     *http.ServeMux
 	looked  atomic.Int64 // when the page was last served, in nanoseconds
 }
@@ -76,6 +76,10 @@ func (m *Monitor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	m.mux.ServeHTTP(w, r)
 }
+
+// Describe tells all metrics that /metrics may serve, those too that are absent
+// before the run has begun or in a dry run: what alerts and dashboards may ask for.
+func (m *Monitor) Describe(ch chan<- *prometheus.Desc) { m.metrics.Describe(ch) }
 
 // health says that the process is alive.
 func (m *Monitor) health(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }

@@ -24,16 +24,17 @@ type NodeAESOptions struct {
 	// the algorithm's length. Or of any text, so many bytes of: "sha256", "sha512";
 	// "sha256-hex", "sha256-base64", "sha512-hex" (the digest's characters); "scrypt",
 	// "pbkdf2-sha1", "pbkdf2-sha256", "pbkdf2-sha512", "hkdf-sha256"; "openssl-md5",
-	// "openssl-sha256": OpenSSL's EVP_BytesToKey, one round, which gives the iv of CBC
-	// and CTR, too; CryptoJS and openssl enc before 1.1.0 have MD5.
+	// "openssl-sha256": OpenSSL's EVP_BytesToKey, one round, and "openssl-pbkdf2": its
+	// PBKDF2 with SHA-256 (openssl enc -pbkdf2), which give the iv of CBC and CTR, too;
+	// CryptoJS and openssl enc before 1.1.0 have MD5.
 	Derive string
 	// Salt of scrypt, PBKDF2 and HKDF, as UTF-8; empty: of scrypt and PBKDF2 "salt".
 	// Not used for values that have their own.
 	Salt string
 	// Info of HKDF.
 	Info string
-	// Iterations of PBKDF2; 0 means 100000. Of scrypt N, which must be a power of 2; 0
-	// means 16384. Its r is 8 and its p is 1.
+	// Iterations of PBKDF2; 0 means 100000, and 10000 of openssl-pbkdf2. Of scrypt N,
+	// which must be a power of 2; 0 means 16384. Its r is 8 and its p is 1.
 	Iterations int
 	// Layout names the parts in their order: iv, tag, ct (the ciphertext) and salt,
 	// with the separator between, such as "iv.ct.tag" (empty: "iv:tag:ct"); with "+"
@@ -117,7 +118,7 @@ func NewNodeAES(o NodeAESOptions, keys ...connect.Secret) (*NodeAES, error) {
 		return nil, &KeyError{"algorithm", "must be one with cbc or ctr where derive is " + o.Derive}
 	}
 	if c.layout.salted != c.bothSizes && !(c.bothSizes && o.Layout == "ct") {
-		return nil, &KeyError{"layout", "must be salted where derive is openssl-md5 or openssl-sha256 (or ct, without any salt), and only there"}
+		return nil, &KeyError{"layout", "must be salted where derive is openssl-... (or ct, without any salt), and only there"}
 	}
 	if c.derive, err = nodeDerivation(o, c.keySize); err != nil {
 		return nil, err

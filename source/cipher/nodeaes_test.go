@@ -106,7 +106,7 @@ func TestNewNodeAES_TellsWhatCannotBe(t *testing.T) {
 		{"derive", NodeAESOptions{Derive: "pbkdf2-md5"}}, {"iterations", NodeAESOptions{Derive: "scrypt", Iterations: 1000}}, {"iterations", NodeAESOptions{Derive: "pbkdf2-sha256", Iterations: -1}},
 		{"algorithm", NodeAESOptions{Derive: "openssl-md5", Layout: "salted"}}, {"layout", NodeAESOptions{Derive: "openssl-md5", Algorithm: "aes-256-cbc"}},
 		{"layout", NodeAESOptions{Derive: "sha256", Algorithm: "aes-256-cbc", Layout: "salted"}}, {"layout", NodeAESOptions{Layout: "iv:tag"}}, {"layout", NodeAESOptions{Layout: "iv:iv:ct"}}, {"layout", NodeAESOptions{Layout: "ivct"}}, {"layout", NodeAESOptions{Layout: "iv:tag.ct"}},
-		{"layout", NodeAESOptions{Layout: "nonce:ct"}}, {"layout", NodeAESOptions{Layout: "iv:tag:ct", Algorithm: "aes-256-cbc"}}, {"layout", NodeAESOptions{Layout: "iv:tag:ct", Algorithm: "secretbox"}},
+		{"layout", NodeAESOptions{Layout: "nonce:ct"}}, {"layout", NodeAESOptions{Layout: "iv:tg:ct"}}, {"layout", NodeAESOptions{Layout: "iv:tag:ct", Algorithm: "aes-256-cbc"}}, {"layout", NodeAESOptions{Layout: "iv:tag:ct", Algorithm: "secretbox"}},
 	} {
 		_, err := NewNodeAES(c.o, connect.NewSecret(key))
 		checkKeyError(t, err, c.name, key)

@@ -51,6 +51,15 @@ func nodeDerivation(o NodeAESOptions, size int) (func(secret string, salt []byte
 			return key, nil
 		}, nil
 	}
+	if o.Derive == opensslPBKDF2 {
+		rounds := cmp.Or(o.Iterations, 10_000)
+		if rounds < 1 || rounds > maxRounds {
+			return nil, tooManyRounds
+		}
+		return func(secret string, salt []byte) ([]byte, error) {
+			return pbkdf2.Key(sha256.New, secret, salt, rounds, size+aes.BlockSize)
+		}, nil
+	}
 	if newHash := opensslDigests[o.Derive]; newHash != nil {
 		return func(secret string, salt []byte) ([]byte, error) {
 			return opensslKey(newHash, []byte(secret), salt, 1, size+aes.BlockSize), nil
@@ -58,7 +67,7 @@ func nodeDerivation(o NodeAESOptions, size int) (func(secret string, salt []byte
 	}
 	digest := nodeDigests[o.Derive]
 	if digest == nil {
-		return nil, &KeyError{"derive", "must be hex, base64, raw, latin1, sha256, sha512, sha256-hex, sha256-base64, sha512-hex, scrypt, pbkdf2-sha1, pbkdf2-sha256, pbkdf2-sha512, hkdf-sha256, openssl-md5 or openssl-sha256"}
+		return nil, &KeyError{"derive", "must be hex, base64, raw, latin1, sha256, sha512, sha256-hex, sha256-base64, sha512-hex, scrypt, pbkdf2-sha1, pbkdf2-sha256, pbkdf2-sha512, hkdf-sha256, openssl-md5, openssl-sha256 or openssl-pbkdf2"}
 	}
 	return func(secret string, _ []byte) ([]byte, error) { return digest(secret)[:size], nil }, nil
 }
@@ -66,6 +75,14 @@ func nodeDerivation(o NodeAESOptions, size int) (func(secret string, salt []byte
 func nodeKeyError(problem string, size int, remedy string) *KeyError {
 	return &KeyError{"encryption_key", problem + " of " + strconv.Itoa(size) + " bytes" + remedy}
 }
+
+// opensslPBKDF2 is what openssl enc does with -pbkdf2.
+const opensslPBKDF2 = "openssl-pbkdf2"
+
+// maxRounds are those of PBKDF2 that somebody would wait for.
+const maxRounds = 100_000_000
+
+var tooManyRounds = &KeyError{"iterations", "must be from 1 to " + strconv.Itoa(maxRounds)}
 
 var opensslDigests = map[string]func() hash.Hash{"openssl-md5": md5.New, "openssl-sha256": sha256.New}
 
@@ -145,8 +162,8 @@ func saltedDerivation(o NodeAESOptions, size int) (func(secret string, salt []by
 		if newHash == nil {
 			return nil, &KeyError{"derive", "must be scrypt, pbkdf2-sha1, pbkdf2-sha256, pbkdf2-sha512 or hkdf-sha256"}
 		}
-		if iterations < 1 || iterations > 100_000_000 {
-			return nil, &KeyError{"iterations", "must be from 1 to 100000000"}
+		if iterations < 1 || iterations > maxRounds {
+			return nil, tooManyRounds
 		}
 		derive = func(secret string, salt []byte) ([]byte, error) {
 			return pbkdf2.Key(newHash, secret, salt, iterations, size)

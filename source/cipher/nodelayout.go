@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // nodeLayout is a layout of NodeAES.
@@ -78,6 +79,9 @@ func parseNodeLayout(text string) (l nodeLayout, err error) {
 				}
 			}
 			l.separator = rest[:end]
+			if strings.ContainsFunc(l.separator, unicode.IsLetter) { // a part's name that is none
+				return l, wrong
+			}
 		}
 		var ok bool
 		if rest, ok = strings.CutPrefix(rest, l.separator); !ok || l.separator == "" {

@@ -30,6 +30,7 @@ type Draft struct {
 	Sealed string
 	Store  *Store
 	Params Params
+	Keys   map[string]bool // names of Store's keys, and whether the values call for them
 
 	guessed Params // columns by the names of tableColumns
 	likely  int
@@ -172,8 +173,13 @@ func (d *Draft) write(p Params) {
 	}
 	switch {
 	case p["access_token"] != "":
-		add("access_token", "access_token")
-		add("refresh_token", "refresh_token")
+		for _, name := range []string{"access_token", "refresh_token"} {
+			if strings.HasPrefix(t.Type(p[name]), "json") { // a string's text, or an object's
+				columns = append(columns, ident(p[name])+" #>> '{}' AS "+name)
+			} else {
+				add(name, name)
+			}
+		}
 	case strings.HasPrefix(t.Type(p["response"]), "json"):
 		for _, field := range []string{"access_token", "refresh_token"} {
 			columns = append(columns, ident(p["response"])+" ->> '"+field+"' AS "+field)
@@ -242,7 +248,7 @@ func (s *survey) atDraft(ctx context.Context, c *Catalogue, d *Draft) error {
 		s.db.Close() // a pool may have no more than one connection for us
 		// Also the reader must take it: columns' types, keys.
 		var r *source.Reader
-		look := &look{of: map[string]int{}}
+		look := newLook()
 		r, err = source.Open(ctx, s.cfg, source.Options{Query: d.Query, Open: look, PageSize: sampleRows, Routes: source.Routes{Connector: "sample"}})
 		if err == nil {
 			_, err = r.Page(ctx, source.Cursor{})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -92,10 +93,10 @@ func (s *Store) choose(c *Catalogue, given Params) (Match, error) {
 		if _, ok := s.Param("table"); ok {
 			problem += " by itself; name the table, and columns that are called otherwise, in source.params"
 		}
+		if problems := s.misnamed(c, given); len(problems) > 0 {
+			return Match{}, &source.ConfigError{Op: op, Problems: problems}
+		}
 		if given["table"] != "" {
-			if problems := s.misnamed(c, given); len(problems) > 0 {
-				return Match{}, &source.ConfigError{Op: op, Problems: problems}
-			}
 			problem = "source.params: table " + given["table"] + " lacks columns that the store has; name those that are called otherwise"
 		}
 		return Match{}, &source.ConfigError{Op: op, Problems: []string{problem + ". See `tokenmigrate stores " + s.Name + "` for its parameters, and `tokenmigrate init` for what is there"}}
@@ -128,9 +129,18 @@ func (s *Store) choose(c *Catalogue, given Params) (Match, error) {
 }
 
 // misnamed lists the table and columns that parameters name and the database has
-// not.
+// not. Without a table it is the one that there is but for the columns' names.
 func (s *Store) misnamed(c *Catalogue, given Params) (problems []string) {
 	t := c.Table(given["table"])
+	if given["table"] == "" {
+		others := maps.Clone(given)
+		maps.DeleteFunc(others, func(name, _ string) bool { p, _ := s.Param(name); return p.column() })
+		found := s.Find(c, others)
+		if len(found) != 1 {
+			return nil
+		}
+		t = found[0].Tables[0]
+	}
 	if t == nil {
 		var names []string
 		for _, other := range c.Tables {
@@ -144,7 +154,7 @@ func (s *Store) misnamed(c *Catalogue, given Params) (problems []string) {
 		names = append(names, column.Name)
 	}
 	for _, p := range s.AllParams() {
-		if !strings.HasPrefix(p.Doc, "the column with ") && !strings.HasPrefix(p.Doc, "the column that ") && p.Name != "key" {
+		if !p.column() {
 			continue
 		}
 		for _, column := range given.List(p.Name) {
@@ -154,6 +164,11 @@ func (s *Store) misnamed(c *Catalogue, given Params) (problems []string) {
 		}
 	}
 	return problems
+}
+
+// column reports whether the parameter names a column of the store's table.
+func (p Param) column() bool {
+	return strings.HasPrefix(p.Doc, "the column with ") || strings.HasPrefix(p.Doc, "the column that ") || p.Name == "key"
 }
 
 // meant suggests the name that is most like a wrong one.

@@ -50,7 +50,8 @@ func TestPrepare_TableOutOfReach(t *testing.T) {
 // several tables it is told how one is named.
 func TestPrepare_Misnamed(t *testing.T) {
 	config := newDatabase(t, `CREATE TABLE integrations (id int PRIMARY KEY, user_id int, access_token text, refresh_token text, expiry timestamptz)`,
-		"CREATE TABLE accounts"+authjsAccounts, "CREATE TABLE old_accounts"+authjsAccounts)
+		"CREATE TABLE accounts"+authjsAccounts, "CREATE TABLE old_accounts"+authjsAccounts,
+		`CREATE TABLE account (id text PRIMARY KEY, "accountId" text, "providerId" text, "userId" text, "accessToken" text, "refreshToken" text, "accessTokenExpiresAt" timestamptz, scope text)`)
 	for _, c := range []struct {
 		store *Store
 		given Params
@@ -59,6 +60,7 @@ func TestPrepare_Misnamed(t *testing.T) {
 		{nodeAES, Params{"table": "integration"}, "source.params.table: table integration does not exist; did you mean integrations?"},
 		{nodeAES, Params{"table": "integrations", "expires_at": "expirey"}, "source.params.expires_at: table integrations has no column expirey; did you mean expiry?"},
 		{nodeAES, Params{"table": "integrations", "key": "id,zzzzzz"}, "source.params.key: table integrations has no column zzzzzz; correct the name"},
+		{betterAuth, Params{"access_token": "acessToken"}, "source.params.access_token: table account has no column acessToken; did you mean accessToken?"},
 		{authjs, nil, "public.old_accounts); name one in source.params, such as params: {table: accounts}"},
 	} {
 		_, err := c.store.Prepare(t.Context(), config, c.given, nil)

@@ -33,5 +33,5 @@ func (d *DB) mayNotRead(ctx context.Context, t *Table) string {
 	if rows, err := collect[row](ctx, d, "look at the source", "SELECT current_user::text"); err == nil && len(rows) == 1 {
 		role = rows[0].User
 	}
-	return "the role may not read table " + t.SQL() + ", which belongs to the store: " + t.Grant(role)
+	return "the role may not read table " + t.SQL() + ", which belongs to the store; let it: " + t.Grant(role)
 }

@@ -121,7 +121,7 @@ func Recognise(ctx context.Context, cfg *pgx.ConnConfig, limits Limits) (*Survey
 	}
 	open, _ := c.opened()
 	err = look.atDraft(ctx, open, s.First)
-	if limits.Store != "" { // also where its values do not look like it
+	if limits.Store != "" && (s.First.Store == nil || s.First.Store.Name != limits.Store) { // its values do not look like it
 		s.First.seal(open, "it was asked for", limits.Store)
 	}
 	return s, err

@@ -1,6 +1,7 @@
 package stores
 
 import (
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"slices"
@@ -227,6 +228,15 @@ func TestRecognise_SealedDrafts(t *testing.T) {
 		}
 		return strings.Join(parts, ":")
 	}
+	b64s := func(separator string, sizes ...int) string {
+		var parts []string
+		for _, n := range sizes {
+			parts = append(parts, base64.StdEncoding.EncodeToString([]byte(strings.Repeat("~", n))))
+		}
+		return strings.Join(parts, separator)
+	}
+	beside := func(columns string) string { return strings.Repeat("'x', ", strings.Count(columns, ",")) }
+	pgp := sealedValue("pgcrypto-15", "defaults")
 	for _, c := range []struct {
 		name, columns, access string
 		store                 string // "": a query
@@ -241,10 +251,29 @@ func TestRecognise_SealedDrafts(t *testing.T) {
 		{"a renamed column", "vendor_access_token text", hexes(12, 16, 40), "node-aes", Params{"table": "t", "access_token": "vendor_access_token"}, "AES with its IV"},
 		{"Fernet", "access_token text", "gAAAAA" + strings.Repeat("B", 94), "fernet", Params{"table": "t"}, "Fernet"},
 		{"a key service's", "access_token text", "vault:v1:AAAA", "", nil, "Vault"},
+		{"CBC", "access_token text", hexes(16, 48), "node-aes", Params{"table": "t", "layout": "iv:ct", "algorithm": "aes-256-cbc"}, "AES with its IV"},
+		{"with the tag first", "access_token text", hexes(16, 12, 40), "node-aes", Params{"table": "t", "layout": "tag:iv:ct"}, "AES with its IV"},
+		{"in base64", "access_token text", b64s(".", 16, 16, 40), "node-aes", Params{"table": "t", "layout": "iv.tag.ct"}, "AES with its IV"},
+		{"in base64 without padding", "access_token text", b64s(":", 12, 33), "node-aes", Params{"table": "t", "layout": "iv:ct"}, "an IV, a ciphertext"},
+		{"with a mark", "access_token text", "v1:" + hexes(12, 16, 40), "node-aes", Params{"table": "t", "prefix": "v1:"}, "AES with its IV"},
+		{"CryptoJS", "access_token text", "U2FsdGVkX18AAAAAAAAAAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g", "node-aes",
+			Params{"table": "t", "layout": "salted", "algorithm": "aes-256-cbc", "derive": "openssl-md5"}, "OpenSSL or CryptoJS"},
+		{"Rails", "access_token text", `{"p":"YQ==","h":{"iv":"UQpWnvfn7ZvEh7Uu","at":"/VH08mkNaMIa7QDZqI1W6w=="}}`, "rails", Params{"table": "t"}, "Active Record Encryption"},
+		{"pgcrypto", "access_token bytea", `\x` + pgp, "pgcrypto", Params{"table": "t"}, "OpenPGP"},
+		{"pgcrypto in hexadecimal", "access_token text", pgp, "pgcrypto", Params{"table": "t"}, "OpenPGP"},
+		{"bytes", "access_token bytea", `\xff00fe01fd02fc03ff00fe01fd02fc03ff00fe01fd02fc03`, "node-aes", Params{"table": "t", "layout": "iv+tag+ct", "encoding": "raw"}, "no text"},
+		{"an object", "access_token jsonb", `{"iv": "00112233445566778899aabb", "tag": "00112233445566778899aabbccddeeff", "data": "11"}`, "node-aes", Params{"table": "t", "layout": "json"}, "a JSON envelope"},
+		{"with a salt", "access_token text", hexes(32, 16, 16, 40), "node-aes", Params{"table": "t", "layout": "salt:iv:tag:ct", "salt_length": "32"}, "AES with its IV"},
+		{"with an IV beside", "access_token_iv text, access_token_tag text, access_token text", "AAECAwQFBgc=", "node-aes", Params{"table": "t"}, "access_token_iv is beside"},
+		{"a blob", "access_token text", "/v8AAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyAhIiM=", "node-aes", Params{"table": "t", "layout": "iv+tag+ct"}, "base64 of bytes"},
+		{"base64 of text", "access_token text", "eyJhIjoiYWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoifQ==", "", nil, ""},
+		{"letters and digits", "access_token text", "EAAGm0PX4ZCpsBAKZAwe5jvq2ZCmZCkR0EAAGm0PX4ZCpsBAKZAwe5jv", "", nil, ""},
+		{"JWT", "access_token text", "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJlLXNpZ25hdHVyZS1zaWduYXR1cmU", "", nil, ""},
+		{"two parts", "access_token text", "1234567890-AbCdEf:GhIjKlMnOpQrStUvWxYz", "", nil, ""},
 	} {
-		s := recognise(t, newDatabase(t, "CREATE TABLE t (id int PRIMARY KEY, user_id int, \"providerId\" text, refresh_token text, "+c.columns+")",
-			"INSERT INTO t VALUES (1, 2, 'slack', NULL, '"+c.access+"')"), Limits{})
-		d := s.First
+		config := newDatabase(t, "CREATE TABLE t (id int PRIMARY KEY, user_id int, \"providerId\" text, refresh_token text, "+c.columns+")",
+			"INSERT INTO t VALUES (1, 2, 'slack', NULL, "+beside(c.columns)+"'"+c.access+"')")
+		d := recognise(t, config, Limits{}).First
 		if d == nil || d.Problem != nil {
 			t.Errorf("%s: got draft %v, want one without a problem", c.name, d)
 			continue
@@ -259,6 +288,14 @@ func TestRecognise_SealedDrafts(t *testing.T) {
 		}
 		if store != c.store || !maps.Equal(d.Params, want) || !strings.Contains(d.Sealed, c.sealed) || (d.Sealed == "") != (c.sealed == "") {
 			t.Errorf("%s: got store %q, parameters %v, sealed %q; want %q, %v, %q", c.name, store, d.Params, d.Sealed, c.store, want, c.sealed)
+		}
+		if store != "" {
+			if d := recognise(t, config, Limits{Store: store}).First; d.Store.Name != store || !maps.Equal(d.Params, want) {
+				t.Errorf("%s, asked for: got %s with %v, want %s with %v", c.name, d.Store.Name, d.Params, store, want)
+			}
+		}
+		if keys := d.Keys; store == "rails" && (!keys["primary_key"] || !keys["key_derivation_salt"] || keys["master_key"]) {
+			t.Errorf("%s: got keys %v, want those of Active Record Encryption", c.name, keys)
 		}
 		if len(d.Counts.Providers) != 1 || d.Counts.Providers[0].Provider != "slack" {
 			t.Errorf("%s: got providers %+v, want slack", c.name, d.Counts.Providers)
