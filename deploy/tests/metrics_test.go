@@ -23,11 +23,6 @@ import (
 	"tokenmigrate/migrate/monitor"
 )
 
-// pending are metrics that alerts ask for and the program does not have yet.
-var pending = map[string][]string{
-	"tokenmigrate_last_progress_timestamp_seconds": nil,
-}
-
 // stateMetrics are those of kube-state-metrics that alerts may ask for, with their
 // labels, as its documentation has them.
 var stateMetrics = map[string][]string{
@@ -101,9 +96,6 @@ func queryProblems(query string, program map[string][]string) (problems []string
 			return nil
 		}
 		has, ours := program[selector.Name]
-		if !ours {
-			has, ours = pending[selector.Name]
-		}
 		has = append(slices.Clone(has), targetLabels...)
 		if !ours {
 			var known bool
@@ -141,11 +133,6 @@ func rules(t testing.TB) []rulefmt.Rule {
 
 func TestRules(t *testing.T) {
 	program, anchors := programMetrics(t), anchors(t, "../RUNBOOK.md")
-	for name := range pending {
-		if program[name] != nil {
-			t.Errorf("the program has %s by now: take it out of pending", name)
-		}
-	}
 	seen := map[string]bool{}
 	for _, rule := range rules(t) {
 		if seen[rule.Alert] {
