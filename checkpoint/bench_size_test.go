@@ -29,7 +29,7 @@ func BenchmarkSize(b *testing.B) {
 				b.Fatal(err)
 			}
 			r.record(0, tokens, Imported)
-			r.reportSize(b, "vacuumed", tokens)
+			r.reportSize(b, "changed again, vacuumed between", tokens)
 		})
 	}
 }

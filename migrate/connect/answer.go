@@ -2,10 +2,10 @@ package connect
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"math"
 	"strconv"
 	"strings"
@@ -54,41 +54,14 @@ const (
 // "succeeded"), a field of another type is passed over rather than an error, and
 // it is several times faster.
 func decodeAnswer(body []byte, n int) (Answer, error) {
-	if !json.Valid(body) { // all of it
+	s := scan{data: body}
+	answer, problem := s.answer(n)
+	s.space()
+	if s.bad || s.at < len(body) { // nothing of it is believed
 		return Answer{}, describeSyntax(json.Unmarshal(body, new(json.RawMessage)))
 	}
-	body = trimSpace(body)
-	if body[0] != '{' {
-		return Answer{}, errors.New("it is not a JSON object")
-	}
-	var answer Answer
-	var list []byte
-	for name, value := range members(body) {
-		switch string(name) {
-		case "accepted":
-			answer.Accepted = wholeNumber(value)
-		case "imported":
-			answer.Imported = wholeNumber(value)
-		case "tokens":
-			if list != nil {
-				return Answer{}, errors.New(`it has "tokens" twice`)
-			}
-			list = value
-		}
-	}
-	if list == nil || list[0] != '[' {
-		return Answer{}, errors.New(`it has no list "tokens"`)
-	}
-	limit := maxSpareResults + maxResultsPerToken*n
-	answer.Results = make([]Result, 0, n)
-	for value := range elements(list) {
-		if value[0] != '{' {
-			return Answer{}, fmt.Errorf(`"tokens" holds something else than an object at index %d`, len(answer.Results))
-		}
-		if len(answer.Results) == limit {
-			return Answer{}, fmt.Errorf("it has more than %d results for %d tokens", limit, n)
-		}
-		answer.Results = append(answer.Results, decodeResult(value))
+	if problem != nil {
+		return Answer{}, problem
 	}
 	return answer, nil
 }
@@ -102,160 +75,133 @@ func describeSyntax(err error) error {
 	return fmt.Errorf("it is not JSON: %w", err)
 }
 
-func decodeResult(object []byte) Result {
-	var r Result
+// answer reads the whole answer. It goes on behind a problem, since worse may
+// follow: that the body is no JSON at all.
+func (s *scan) answer(n int) (answer Answer, problem error) {
+	if s.kind() != '{' {
+		s.value()
+		return Answer{}, errors.New("it is not a JSON object")
+	}
+	listed := false
+	for name := range s.members() {
+		switch {
+		case string(name) == "accepted":
+			answer.Accepted = wholeNumber(s.value())
+		case string(name) == "imported":
+			answer.Imported = wholeNumber(s.value())
+		case string(name) == "tokens" && listed:
+			problem = cmp.Or(problem, errors.New(`it has "tokens" twice`))
+			s.value()
+		case string(name) == "tokens":
+			listed = true
+			var err error
+			answer.Results, err = s.results(n)
+			problem = cmp.Or(problem, err)
+		default:
+			s.value()
+		}
+	}
+	if !listed {
+		problem = cmp.Or(problem, errNoList)
+	}
+	return answer, problem
+}
+
+var errNoList = errors.New(`it has no list "tokens"`)
+
+// results reads the results of a call of n tokens.
+func (s *scan) results(n int) (results []Result, problem error) {
+	if s.kind() != '[' {
+		s.value()
+		return nil, errNoList
+	}
+	limit := maxSpareResults + maxResultsPerToken*n
+	results = make([]Result, 0, n)
+	for range s.elements() {
+		switch {
+		case problem != nil:
+			s.value()
+		case s.kind() != '{':
+			problem = fmt.Errorf(`"tokens" holds something else than an object at index %d`, len(results))
+			s.value()
+		case len(results) == limit:
+			problem = fmt.Errorf("it has more than %d results for %d tokens", limit, n)
+			s.value()
+		default:
+			results = append(results, Result{})
+			s.result(&results[len(results)-1])
+		}
+	}
+	return results, problem
+}
+
+func (s *scan) result(r *Result) {
 	var given, contradicted bool
-	for name, value := range members(object) {
+	for name := range s.members() {
 		switch string(name) {
 		case "succeeded":
-			said := boolean(value)
+			said := boolean(s.value())
 			if given && (said == nil || r.Succeeded == nil || *said != *r.Succeeded) {
 				contradicted = true
 			}
 			given, r.Succeeded = true, said
 		case "subject":
-			r.Subject, r.HasSubject = decodeSubject(value)
+			r.Subject, r.HasSubject = s.subject()
 		case "environment":
-			r.Environment, _ = text(value)
+			r.Environment, _ = text(s.value())
 		case "installationId":
-			r.InstallationID, _ = text(value)
+			r.InstallationID, _ = text(s.value())
 		case "tenant":
-			r.TenantID = idOf(value)
+			r.TenantID = s.idOf()
+		default:
+			s.value()
 		}
 	}
 	if contradicted {
 		r.Succeeded = nil
 	}
-	return r
 }
 
-func decodeSubject(value []byte) (s Subject, ok bool) {
-	if value[0] != '{' {
+func (s *scan) subject() (subject Subject, ok bool) {
+	if s.kind() != '{' {
+		s.value()
 		return Subject{}, false
 	}
-	for name, part := range members(value) {
+	for name := range s.members() {
 		switch string(name) {
 		case "type":
-			s.Type, ok = text(part)
+			subject.Type, ok = text(s.value())
 		case "id":
-			s.ID, _ = text(part)
+			subject.ID, _ = text(s.value())
 		case "issuer":
-			s.Issuer, _ = text(part)
+			subject.Issuer, _ = text(s.value())
+		default:
+			s.value()
 		}
 	}
 	if !ok {
 		return Subject{}, false
 	}
-	return s, true
+	return subject, true
 }
 
 // idOf returns the textual "id" of an object, else "".
-func idOf(value []byte) (id string) {
-	if value[0] != '{' {
+func (s *scan) idOf() (id string) {
+	if s.kind() != '{' {
+		s.value()
 		return ""
 	}
-	for name, part := range members(value) {
-		if string(name) == "id" {
-			id, _ = text(part)
+	for name := range s.members() {
+		if value := s.value(); string(name) == "id" {
+			id, _ = text(value)
 		}
 	}
 	return id
 }
 
-// The functions below read JSON whose syntax was checked before, so that they
-// need not look for errors. A value is its bytes without space around it, and
-// never empty.
-
-// members yields the names and values of an object, in their order.
-func members(object []byte) iter.Seq2[[]byte, []byte] {
-	return func(yield func(name, value []byte) bool) {
-		rest := trimSpace(object[1:])
-		for rest[0] != '}' {
-			name, after := cutValue(rest)
-			rest = trimSpace(trimSpace(after)[1:]) // past the colon
-			value, after := cutValue(rest)
-			rest = trimSpace(after)
-			if rest[0] == ',' {
-				rest = trimSpace(rest[1:])
-			}
-			key := name[1 : len(name)-1]
-			if bytes.IndexByte(key, '\\') >= 0 {
-				plain, _ := text(name)
-				key = []byte(plain)
-			}
-			if !yield(key, value) {
-				return
-			}
-		}
-	}
-}
-
-// elements yields the values of an array, in their order.
-func elements(array []byte) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		rest := trimSpace(array[1:])
-		for rest[0] != ']' {
-			value, after := cutValue(rest)
-			rest = trimSpace(after)
-			if rest[0] == ',' {
-				rest = trimSpace(rest[1:])
-			}
-			if !yield(value) {
-				return
-			}
-		}
-	}
-}
-
-// cutValue splits data behind the value that it starts with.
-func cutValue(data []byte) (value, rest []byte) {
-	depth := 0
-	for i := 0; i < len(data); i++ {
-		switch data[i] {
-		case '"':
-			for i++; data[i] != '"'; i++ {
-				if data[i] == '\\' {
-					i++
-				}
-			}
-		case '{', '[':
-			depth++
-			continue
-		case '}', ']':
-			depth--
-		default:
-			if depth > 0 {
-				continue
-			}
-			for i+1 < len(data) && !endsWord(data[i+1]) {
-				i++
-			}
-		}
-		if depth == 0 {
-			return data[:i+1], data[i+1:]
-		}
-	}
-	return data, nil
-}
-
-// endsWord tells what may follow a number, true, false or null.
-func endsWord(c byte) bool {
-	return c == ',' || c == ']' || c == '}' || isSpace(c)
-}
-
-func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
-
-// trimSpace returns data from its first byte on that is not space.
-func trimSpace(data []byte) []byte {
-	for len(data) > 0 && isSpace(data[0]) {
-		data = data[1:]
-	}
-	return data
-}
-
 // text returns a string's content, as valid UTF-8; false for another type.
 func text(value []byte) (string, bool) {
-	if value[0] != '"' {
+	if len(value) == 0 || value[0] != '"' {
 		return "", false
 	}
 	inner := value[1 : len(value)-1]

@@ -108,11 +108,15 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte(`{"tokens":[{"subject":7,"tenant":{"id":"\u0041"},"installation":{"id":null},"succeeded":"x"},{}],"more":[[[{}]]]}`))
 	f.Add([]byte("{ \"tokens\" : [ {\"succeeded\"\t: false } , {} ]\r\n}"))
 	f.Add([]byte(`[1,{"a":"b"},null]`))
+	f.Add([]byte(`{"tokens":[],"\u0074":[-0.5e+3,01,1.,.1,-,+1,1e,tru,nul,"\x","\u00g0",{"a":1,},[1,],{"a" 1}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		got, err := decodeAnswer(body, 2)
 		if err != nil {
 			if len(err.Error()) > 200 {
 				t.Errorf("got an error of %d bytes", len(err.Error()))
+			}
+			if strings.Contains(err.Error(), "not JSON") && json.Valid(body) {
+				t.Errorf("got %v of %q, which is JSON", err, body)
 			}
 			return
 		}
@@ -155,4 +159,22 @@ func show(v any) string {
 		return err.Error()
 	}
 	return string(text)
+}
+
+// TestScan_IsAsStrictAsEncodingJSON has every kind of wrong text in a field that
+// nobody asks for.
+func TestScan_IsAsStrictAsEncodingJSON(t *testing.T) {
+	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+	for _, value := range []string{
+		"0", "-0", "1.5", "-1.5e+30", "1E5", "01", "1.", ".1", "-", "+1", "1e", "1e+", "0x1", "1_0", "Infinity", "NaN",
+		"true", "tru", "truee", "True", "null", "nul", "undefined", `""`, `"a`, `"\"`, `"\\"`, `"\x"`, `"\u12"`, `"\u12g4"`, `"\ud800"`, `"\/"`, "\"\n\"", "\"\x7f\"", "\"\xff\"", `'a'`,
+		"{}", "{,}", `{"a"}`, `{"a":}`, `{"a":1,}`, `{"a":1 "b":2}`, `{"a":1,"b":2}`, `{a:1}`, `{1:1}`, `{"a"::1}`, `{"a":1`, `{"a":1]`, `{"\u0061":1}`, `{"\q":1}`,
+		"[]", "[,]", "[1,]", "[1 2]", "[1,2]", "[1", "[1}", "", " ", " 1 ", "\t[\r\n1\t]\n", "\v1", "1,", "]", "}", ":", deep(9_000), deep(9_998), deep(9_999), deep(10_000), deep(10_001),
+	} {
+		for _, body := range []string{`{"tokens":[],"more":` + value + `}`, `{"tokens":[{"more":` + value + `}]}`, value, `{"tokens":[]}` + value} {
+			if _, err := decodeAnswer([]byte(body), 1); json.Valid([]byte(body)) == (err != nil && strings.Contains(err.Error(), "not JSON")) {
+				t.Errorf("%.60s: got error %v, though it is valid: %t", body, err, json.Valid([]byte(body)))
+			}
+		}
+	}
 }
