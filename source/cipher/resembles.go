@@ -50,8 +50,8 @@ var resemblances = []struct {
 	// does, behind the last of which it is hexadecimal or base64: nearly all tokens are
 	// let through for the lack of these, which costs far less than the rest.
 	begin, part, signs string
-	text             *regexp.Regexp
-	sure             func(string) bool
+	text               *regexp.Regexp
+	sure               func(string) bool
 }{
 	{"Fernet", "", "gAAAA", "", regexp.MustCompile(`^.{0,16}gAAAA[A-Za-z0-9_-]{90,}={0,2}'?$`), nil},
 	{"Better Auth", "$ba$", "", "", regexp.MustCompile(`^\$ba\$[^$]+\$[0-9a-f]{80,}$`), nil},
