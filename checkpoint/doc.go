@@ -3,15 +3,17 @@
 //
 // # Order of use
 //
-// Open connects. Migrate makes or upgrades the tables. OpenMigration finds or
-// makes the migration's row and says what changed since. Acquire takes the
-// lease of a shard, StartRun writes the run's row, and from then on Record is
-// the only writer: each call of it is one transaction.
+// Open connects. Migrate makes or upgrades the tables. CreateMigration finds or
+// makes the migration's row. Acquire takes the lease of a shard, and the migration's
+// number of shards with it where nobody is at work under another; StartRun writes the
+// run's row, and from then on Record is the only writer: each call of it is one
+// transaction. FinishRun ends the run, and tells the last of several shards.
 //
 // # What commits together
 //
-// A call's intent is committed before the call is made. Its outcomes, the run's
-// counts and the removal of the intent are one transaction. The intent is the
+// A call's intent is committed before the call is made. Its outcomes, which take
+// keys and hashes from the intent's own row, the run's counts and the removal of the
+// intent are one transaction. The intent is the
 // fence: outcomes are written only where the intent still stood. Recording is
 // safe to repeat when the answer to a COMMIT was lost: the second time the
 // intent is gone and tokens.call_id tells that the first took effect.
