@@ -353,6 +353,10 @@ func (k *modelCheck) again(s send) error {
 		}
 		return violated(s.key, "a token whose import was answered was sent again: %s", s)
 	case refused:
+		// Unless it was sent again since, by a call that the endpoint never saw.
+		if t := k.tokens[s.key]; last.run != s.run && (k.standing[s.key] || t.Outcome == string(checkpoint.Unknown)) {
+			return nil
+		}
 		if last.run == s.run || !k.worker.o.RetryFailed {
 			return violated(s.key, "a token that was refused was sent again: %s", s)
 		}
