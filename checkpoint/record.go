@@ -154,9 +154,10 @@ func (b *Batch) allNew() bool {
 
 // record writes a batch in one transaction and tells which of its calls stood.
 func (s *Store) record(ctx context.Context, l Lease, run int64, b *Batch, insert bool) (out Recorded, stood map[uuid.UUID]bool, err error) {
-	// One round trip: a batch without BEGIN of its own is one transaction, since
-	// it ends with one Sync.
+	// One round trip, since it ends with one Sync. BEGIN is for its isolation: see
+	// readCommitted.
 	var q pgx.Batch
+	q.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
 	stood = make(map[uuid.UUID]bool, len(b.Answers))
 	if slices.ContainsFunc(b.Intents, func(in Intent) bool { return in.Exclusive }) {
 		s.queueTurn(&q, l.Migration)
@@ -176,6 +177,7 @@ func (s *Store) record(ctx context.Context, l Lease, run int64, b *Batch, insert
 		q.Queue(s.in(`UPDATE {schema}.runs SET counts = $2, waiting = $3, heartbeat_at = clock_timestamp() WHERE id = $1 AND finished_at IS NULL`),
 			run, b.Counts, b.Waiting)
 	}
+	q.Queue(`COMMIT`)
 	if err := s.pool.SendBatch(ctx, &q).Close(); err != nil {
 		return Recorded{}, nil, pgerr.Wrap("record outcomes", err)
 	}

@@ -66,9 +66,14 @@ func (s *Store) Close() { s.pool.Close() }
 // keep its locks, and so the lease, from everyone for as long as TCP is patient.
 const idleInTransaction = 15 * time.Second
 
+// readCommitted is the isolation of what takes turns: whoever got a lock has to see
+// what was written by those who had it before, whatever the role's or the database's
+// default_transaction_isolation.
+var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
+
 // begin calls do in a transaction, which it commits unless do fails.
 func (s *Store) begin(ctx context.Context, do func(pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	return pgx.BeginTxFunc(ctx, s.pool, readCommitted, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL idle_in_transaction_session_timeout = %d`, idleInTransaction.Milliseconds())); err != nil {
 			return err
 		}

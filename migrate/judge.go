@@ -228,7 +228,7 @@ func (j *judge) livingOwners(ctx context.Context, items []*item, priors []checkp
 	if len(senders) == 0 {
 		return nil, nil
 	}
-	gone := make(map[string]checkpoint.Hash) // until the source says otherwise
+	asked := make(map[string]bool)
 	for i, it := range items {
 		if it == nil || j.policy.SendDuplicates || it.settled(&priors[i]) { // whoever else there was
 			continue
@@ -237,24 +237,25 @@ func (j *judge) livingOwners(ctx context.Context, items []*item, priors []checkp
 			if key == it.key {
 				break
 			}
-			gone[key] = it.identity
+			asked[key] = true
 		}
 	}
-	if len(gone) > 0 {
-		rows, err := j.reread.Rows(ctx, slices.Collect(maps.Keys(gone)))
+	living := make(map[string]checkpoint.Hash) // of those asked for, whose each is now
+	if len(asked) > 0 {
+		rows, err := j.reread.Rows(ctx, slices.Collect(maps.Keys(asked)))
 		if err != nil {
 			return nil, err
 		}
 		for i := range rows {
-			if rows[i].Reason == "" && j.hash.identity(&rows[i]) == gone[rows[i].Key] {
-				delete(gone, rows[i].Key)
+			if rows[i].Reason == "" {
+				living[rows[i].Key] = j.hash.identity(&rows[i])
 			}
 		}
 	}
 	owners := make(map[checkpoint.Hash]string, len(senders))
 	for identity, keys := range senders {
 		for _, key := range keys {
-			if _, ok := gone[key]; !ok {
+			if now, ok := living[key]; !asked[key] || ok && now == identity {
 				owners[identity] = key
 				break
 			}

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"context"
 	"errors"
 	"reflect"
 	"strings"
@@ -295,5 +296,36 @@ func TestSettledLookup_ForeseesDoubts(t *testing.T) {
 	}
 	if priors[2] != (checkpoint.Prior{}) {
 		t.Errorf("got %+v of a key that is not known, want nothing", priors[2])
+	}
+}
+
+// shared is a memory in which keys may have been sent, or be on their way, for
+// several identities.
+type shared struct {
+	*memory
+	senders map[checkpoint.Hash][]string
+}
+
+func (s shared) Owners(context.Context, int64, []checkpoint.Hash) (map[checkpoint.Hash][]string, error) {
+	return s.senders, nil
+}
+
+// A row that moved from one subject to another, and is on its way in a call of another
+// shard, owns the one that it is for now, whichever of both is asked for last.
+func TestJudge_AnOwnerThatMovedAndIsOnItsWay(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	m.rows["0"] = userRow("0", "bob")
+	ada, bob := userRow("1", "ada"), userRow("2", "bob")
+	known := shared{m, map[checkpoint.Hash][]string{itemOf(ada).identity: {"0"}, itemOf(bob).identity: {"0"}}}
+	for _, rows := range [][]source.Row{{ada, bob}, {bob, ada}} {
+		j := testJudge(m, Policy{})
+		j.known = known
+		_, rulings := j.endings(t, rows...)
+		for _, r := range rulings {
+			if want := map[string]string{"1": "", "2": reasonDuplicate}[r.key]; r.ended.reason != want {
+				t.Errorf("key %s, of %s first: got %+v, want %q", r.key, rows[0].Key, r.ended, want)
+			}
+		}
 	}
 }

@@ -80,6 +80,7 @@ type pass struct {
 	named     atomic.Int64 // answers of this run that named a token
 	letGo     atomic.Int64 // of these, left pending for good
 	lastMoved atomic.Int64 // when there was progress, in Unix nanoseconds
+	movements atomic.Int64 // how often there was
 	total     atomic.Int64 // rows of the source, estimated until counted
 	counted   atomic.Bool  // a walk came to the end: total is what it took
 	walkNo    atomic.Int32

@@ -65,9 +65,9 @@ type Options struct {
 	ProgressShown bool
 
 	// StallAfter is how long nothing may move while nothing is waited for; 0: 10
-	// minutes. Stalled is then called, before the run is ended, with the error that it
-	// ends with: goroutines that hang may keep Run from ever returning it. Nil: nobody
-	// wants to know.
+	// minutes, or twice CallTimeout where that is more. Stalled is then called, before
+	// the run is ended, with the error that it ends with: goroutines that hang may keep
+	// Run from ever returning it. Nil: nobody wants to know.
 	StallAfter time.Duration
 	Stalled    func(error)
 

@@ -14,7 +14,8 @@ var ErrStalled = errors.New("the run stalled")
 
 const (
 	// stallAfter is how long nothing may move while nothing is waited for: longer
-	// than any call, statement or wait of this program lasts.
+	// than any statement or wait of this program lasts. Of calls that may take long
+	// it is two of them, one after the other.
 	stallAfter = 10 * time.Minute
 	// stallLook is the time between two looks.
 	stallLook = 10 * time.Second
@@ -24,7 +25,10 @@ const (
 
 // moved notes progress: rows were read or judged, a call was answered, an outcome
 // was recorded.
-func (p *pass) moved() { p.lastMoved.Store(p.now().UnixNano()) }
+func (p *pass) moved() {
+	p.lastMoved.Store(p.now().UnixNano())
+	p.movements.Add(1)
+}
 
 // watchdog ends a run that makes no progress where it could: it returns ErrStalled,
 // which ends the other goroutines, cuts calls short, and tells what each of them was
@@ -32,16 +36,22 @@ func (p *pass) moved() { p.lastMoved.Store(p.now().UnixNano()) }
 func (p *pass) watchdog(ctx context.Context) error {
 	limit := p.o.StallAfter
 	if limit == 0 {
-		limit = stallAfter
+		limit = max(stallAfter, 2*p.o.CallTimeout)
 	}
 	p.moved()
-	for sleep(ctx, min(stallLook, limit/4)) == nil {
+	// Looks are counted and no clock is read: where the clock jumps, or the machine
+	// stood still for an hour, there was nothing to be seen in between.
+	look := min(stallLook, limit/4)
+	seen, idle := p.movements.Load(), time.Duration(0)
+	for sleep(ctx, look) == nil {
 		if p.mayWait() {
 			p.moved()
+		}
+		if now := p.movements.Load(); now != seen {
+			seen, idle = now, 0
 			continue
 		}
-		idle := p.now().Sub(time.Unix(0, p.lastMoved.Load()))
-		if idle < limit {
+		if idle += look; idle < limit {
 			continue
 		}
 		err := fmt.Errorf("%w: nothing moved for %s, and nothing was waited for; the log has the state of each goroutine. What is recorded is true: the same command goes on from here", ErrStalled, idle.Round(time.Second))
