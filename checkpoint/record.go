@@ -87,8 +87,8 @@ type Batch struct {
 	Intents []Intent
 	Answers []Answer
 	Locals  []Local
-	Counts  []byte // the run's counts, as JSON, true once this batch is written; nil leaves them as they are
-	Waiting string
+	Counts  []byte // the run's counts, as JSON, true once this batch is written; nil leaves the run's row as it is
+	Waiting string // written with the counts
 }
 
 // Recorded tells what of a batch took effect.
@@ -172,8 +172,10 @@ func (s *Store) record(ctx context.Context, l Lease, run int64, b *Batch, insert
 	}
 	// A transaction that was cut short may still commit, after the run's end is written:
 	// what that says of the run stays.
-	q.Queue(s.in(`UPDATE {schema}.runs SET counts = coalesce($2, counts), waiting = $3, heartbeat_at = clock_timestamp() WHERE id = $1 AND finished_at IS NULL`),
-		run, b.Counts, b.Waiting)
+	if b.Counts != nil {
+		q.Queue(s.in(`UPDATE {schema}.runs SET counts = $2, waiting = $3, heartbeat_at = clock_timestamp() WHERE id = $1 AND finished_at IS NULL`),
+			run, b.Counts, b.Waiting)
+	}
 	if err := s.pool.SendBatch(ctx, &q).Close(); err != nil {
 		return Recorded{}, nil, pgerr.Wrap("record outcomes", err)
 	}

@@ -146,12 +146,14 @@ func TestRecord_ManyThingsInOneBatch(t *testing.T) {
 	equal(t, "intents", b.standing(), next.ID.String())
 	equal(t, "outcomes and their calls", lines(t, b.Store, `SELECT concat_ws(' ', key, outcome, call_id) FROM {schema}.tokens ORDER BY key`),
 		"a imported "+first.ID.String(), "b failed "+first.ID.String(), "c imported "+second.ID.String(), "f skipped")
-	// An empty batch is a heartbeat, and leaves the counts.
+	// A batch without counts leaves the run's row alone; with them it is a heartbeat, too.
 	b.exec(`UPDATE {schema}.runs SET heartbeat_at = now() - interval '1 hour'`)
 	if _, err := b.Record(t.Context(), b.lease, b.run, Batch{}); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "run", lines(t, b.Store, `SELECT counts::text || (heartbeat_at > now() - interval '1 minute') FROM {schema}.runs`), `{"read": 6}true`)
+	equal(t, "run", lines(t, b.Store, `SELECT counts::text || (heartbeat_at > now() - interval '1 minute') FROM {schema}.runs`), `{"read": 6}false`)
+	b.record(Batch{Counts: []byte(`{"read": 7}`)})
+	equal(t, "run", lines(t, b.Store, `SELECT counts::text || (heartbeat_at > now() - interval '1 minute') FROM {schema}.runs`), `{"read": 7}true`)
 }
 
 func TestRecord_TenThousandKeys(t *testing.T) {

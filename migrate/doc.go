@@ -27,6 +27,21 @@
 // sending them again may import them twice. Import is at least once; no client
 // can make it more without the endpoint's help.
 //
+// # Shards
+//
+// Where the keys are divided among several workers, each has a lease, a run and
+// counts of its own; the pace is one, kept in the checkpoint. An intent is then
+// written only if no other shard has claimed one of its identities meanwhile, so
+// that of two duplicates in different shards one is sent. A single worker pays for
+// none of this.
+//
+// # What is looked up
+//
+// What the checkpoint knows of a row decides what becomes of it, and so each row's
+// key is looked up, and its identity unless the row is settled. The first run of a
+// migration looks up less: no key in its first walk, since nothing is recorded, and
+// of the identities only those that a filter of fixed size cannot rule out.
+//
 // # Stopping
 //
 // The end of Run's first context drains: nothing more is read, calls in flight

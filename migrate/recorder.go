@@ -45,6 +45,7 @@ type recorder struct {
 	wait    *patience
 	log     zerolog.Logger
 
+	dirty bool        // counts have changed since they were written; the goroutine's
 	lost  atomic.Bool // another worker has the shard, and something was not written
 	in    chan *entry
 	ended chan struct{} // closed when the goroutine is over
@@ -126,7 +127,7 @@ func (r *recorder) serve(ctx context.Context) (err error) {
 	}()
 	tick := time.NewTicker(countsEvery)
 	defer tick.Stop()
-	dirty, quiet := false, 0
+	quiet := 0
 	for {
 		select {
 		case e, ok := <-r.in:
@@ -134,24 +135,21 @@ func (r *recorder) serve(ctx context.Context) (err error) {
 				return r.write(ctx, nil)
 			}
 			entries, open := r.gather(e)
-			wrote, err := r.take(ctx, entries)
-			if err != nil {
+			if err := r.take(ctx, entries); err != nil {
 				return err
 			}
-			dirty = !wrote
 			if !open {
 				return r.write(ctx, nil)
 			}
 		case <-tick.C:
 			// Also without news now and then: the heartbeat stands in the same row.
-			if quiet++; !dirty && quiet < heartbeatTicks {
+			if quiet++; !r.dirty && quiet < heartbeatTicks {
 				continue
 			}
 			quiet = 0
 			if err := r.write(ctx, nil); err != nil {
 				return err
 			}
-			dirty = false
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -176,27 +174,28 @@ func (r *recorder) gather(first *entry) ([]*entry, bool) {
 }
 
 // take counts the entries and writes them. Entries that only count (a page of
-// unchanged rows) are left to the next transaction or tick; it then reports
-// false.
-func (r *recorder) take(ctx context.Context, entries []*entry) (wrote bool, err error) {
+// unchanged rows) are left to the next transaction that writes counts, or tick.
+func (r *recorder) take(ctx context.Context, entries []*entry) error {
+	writes := false
 	for _, e := range entries {
 		r.ledger.apply(e.moves, false)
-		if e.intent != nil || e.answer != nil || len(e.locals) > 0 {
-			wrote = true
-		}
+		r.dirty = r.dirty || len(e.moves) > 0
+		writes = writes || e.intent != nil || e.answer != nil || len(e.locals) > 0
 	}
-	if !wrote {
+	if !writes {
 		for _, e := range entries {
 			e.done <- nil
 		}
-		return false, nil
+		return nil
 	}
-	return true, r.write(ctx, entries)
+	return r.write(ctx, entries)
 }
 
-// write runs one transaction, again and again while the database is away.
+// write runs one transaction, again and again while the database is away. Intents
+// count nothing: with these alone the run's row is left as it is. Without entries it
+// is written in any case.
 func (r *recorder) write(ctx context.Context, entries []*entry) error {
-	b := checkpoint.Batch{Waiting: r.waiting()}
+	b := checkpoint.Batch{}
 	for _, e := range entries {
 		if e.intent != nil {
 			b.Intents = append(b.Intents, *e.intent)
@@ -208,12 +207,17 @@ func (r *recorder) write(ctx context.Context, entries []*entry) error {
 	}
 	var out checkpoint.Recorded
 	var err error
-	if b.Counts, err = json.Marshal(r.kept()); err == nil {
+	if r.dirty || entries == nil {
+		b.Waiting = r.waiting()
+		b.Counts, err = json.Marshal(r.kept())
+	}
+	if err == nil {
 		err = r.wait.database(ctx, theCheckpoint, func() (err error) {
 			out, err = r.store.Record(ctx, r.lease, r.run, b)
 			return err
 		})
 	}
+	r.dirty = r.dirty && b.Counts == nil
 	for _, e := range entries {
 		e.done <- r.result(e, out, err)
 	}

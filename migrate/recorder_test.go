@@ -113,7 +113,10 @@ func TestRecorder_GroupsWhatWaits(t *testing.T) {
 		if got := counted(r.ledger); got.Imported != (entries-1)/2 {
 			t.Errorf("got %d counted as imported, want %d", got.Imported, (entries-1)/2)
 		}
-		if b := w.batches[0]; b.Waiting != "pace" || len(b.Counts) == 0 {
+		if b := w.batches[0]; len(b.Intents) != 1 || b.Counts != nil {
+			t.Errorf("got counts %q beside an intent that counts nothing", b.Counts)
+		}
+		if b := w.batches[len(w.batches)-1]; b.Waiting != "pace" || len(b.Counts) == 0 {
 			t.Errorf("got waiting %q and counts %q, want both written", b.Waiting, b.Counts)
 		}
 	})

@@ -19,41 +19,62 @@ func Resembles(text string) string {
 		text = quoted
 	}
 	for _, known := range resemblances {
-		if known.maybe(text) && known.text.MatchString(text) && (known.sure == nil || known.sure(text)) {
+		if strings.HasPrefix(text, known.begin) && strings.Contains(text, known.part) && encodedBehind(text, known.signs) && known.text.MatchString(text) && (known.sure == nil || known.sure(text)) {
 			return known.name
 		}
 	}
 	return ""
 }
 
+// encodedBehind reports whether one of the signs stands in the text, and only what
+// hexadecimal and base64 are written with behind the last of them. No signs: true.
+func encodedBehind(text, signs string) bool {
+	if signs == "" {
+		return true
+	}
+	at := strings.LastIndexAny(text, signs)
+	if at < 0 {
+		return false
+	}
+	for _, c := range []byte(text[at+1:]) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '+' || c == '/' || c == '=') {
+			return false
+		}
+	}
+	return true
+}
+
 var resemblances = []struct {
-	name  string
-	maybe func(string) bool // of every text that matches: nearly all tokens are let through by it, at far less cost
-	text  *regexp.Regexp
-	sure  func(string) bool
+	name string
+	// How every text that matches begins, what stands in it, and signs of which one
+	// does, behind the last of which it is hexadecimal or base64: nearly all tokens are
+	// let through for the lack of these, which costs far less than the rest.
+	begin, part, signs string
+	text               *regexp.Regexp
+	sure               func(string) bool
 }{
-	{"Fernet", holds("gAAAA"), regexp.MustCompile(`^.{0,16}gAAAA[A-Za-z0-9_-]{90,}={0,2}'?$`), nil},
-	{"Better Auth", begins("$ba$"), regexp.MustCompile(`^\$ba\$[^$]+\$[0-9a-f]{80,}$`), nil},
-	{"OpenSSL or CryptoJS", begins("U2FsdGVkX1"), regexp.MustCompile(`^U2FsdGVkX1[89+/][A-Za-z0-9+/\s]{20,}={0,2}$`), nil},
-	{"OpenSSL or CryptoJS", begins("53616"), regexp.MustCompile(`^(?i:53616c7465645f5f)[0-9A-Fa-f]{48,}$`), nil},
-	{"prisma-field-encryption", holds(".aesgcm256."), regexp.MustCompile(`^v[0-9]+\.aesgcm256\.[0-9a-f]{8}\.`), nil},
-	{"Vault's transit engine", begins("vault:v"), regexp.MustCompile(`^vault:v[0-9]+:`), nil},
-	{"AWS KMS", begins("AQICAH"), regexp.MustCompile(`^AQICAH[A-Za-z0-9+/]{100,}={0,2}$`), nil},
-	{"Iron", begins("Fe26."), regexp.MustCompile(`^Fe26\.[0-9]+\*`), nil},
-	{"OpenPGP", begins("-----BEGIN PGP MESSAGE"), regexp.MustCompile(`^-----BEGIN PGP MESSAGE`), nil},
-	{"OpenPGP", beginsWithOne(`\hjw8Cc`), regexp.MustCompile(`^(\\x|[hjw][A-Za-z0-9+/]|[8Cc][0-9A-Fa-f])`), isPGP},
-	{aesParts, parted, regexp.MustCompile(`(?i)^` + nodeMark + `(([0-9a-f]{32}){1,4}:)?([0-9a-f]{24}|[0-9a-f]{32})[:.]([0-9a-f]{32}[:.]([0-9a-f]{2})+|([0-9a-f]{2})+[:.][0-9a-f]{32})$`), nil},
-	{aesParts, parted, regexp.MustCompile(`(?i)^` + nodeMark + `([0-9a-f]{32}:[0-9a-f]{24}:([0-9a-f]{2})+|([0-9a-f]{24}|[0-9a-f]{32}):([0-9a-f]{2}){16,})$`), nil},
-	{aesParts, parted, regexp.MustCompile(`^` + nodeMark + `(` + b64of12or16 + `[:.]` + b64of16 + `[:.]` + b64 + `|` + b64of12or16 + `[:.]` + b64 + `[:.]` + b64of16 + `|` + b64of16 + `:` + b64of12or16 + `:` + b64 + `|` + b64of16 + `:[A-Za-z0-9+/]{22,}={0,2}|([A-Za-z0-9+/]{16}|[0-9a-f]{32}):[A-Za-z0-9+/]{22,}={1,2})$`), nil},
-	{"Twenty", begins("enc:v"), regexp.MustCompile(`^enc:v[0-9]+:`), nil},
-	{"Rails' MessageEncryptor", holds("--"), regexp.MustCompile(`^[A-Za-z0-9+/]{20,}={0,2}--([0-9a-f]{40,64}|[A-Za-z0-9+/]{16}--[A-Za-z0-9+/]{22}==)$`), nil},
-	{"Laravel", begins("eyJpdiI6"), regexp.MustCompile(`^eyJpdiI6[A-Za-z0-9+/]{40,}={0,2}$`), envelope(base64.StdEncoding, "iv", "value")},
-	{"Active Record Encryption", begins("{"), regexp.MustCompile(`^\{`), func(text string) bool { return hasFields(text, "p", "h") }},
-	{"a JSON envelope in base64", begins("eyJpdiI6"), regexp.MustCompile(`^eyJpdiI6[A-Za-z0-9+/]{40,}={0,2}$`), func(text string) bool {
+	{"Fernet", "", "gAAAA", "", regexp.MustCompile(`^.{0,16}gAAAA[A-Za-z0-9_-]{90,}={0,2}'?$`), nil},
+	{"Better Auth", "$ba$", "", "", regexp.MustCompile(`^\$ba\$[^$]+\$[0-9a-f]{80,}$`), nil},
+	{"OpenSSL or CryptoJS", "U2FsdGVkX1", "", "", regexp.MustCompile(`^U2FsdGVkX1[89+/][A-Za-z0-9+/\s]{20,}={0,2}$`), nil},
+	{"OpenSSL or CryptoJS", "53616", "", "", regexp.MustCompile(`^(?i:53616c7465645f5f)[0-9A-Fa-f]{48,}$`), nil},
+	{"prisma-field-encryption", "v", ".aesgcm256.", "", regexp.MustCompile(`^v[0-9]+\.aesgcm256\.[0-9a-f]{8}\.`), nil},
+	{"Vault's transit engine", "vault:v", "", "", regexp.MustCompile(`^vault:v[0-9]+:`), nil},
+	{"AWS KMS", "AQICAH", "", "", regexp.MustCompile(`^AQICAH[A-Za-z0-9+/]{100,}={0,2}$`), nil},
+	{"Iron", "Fe26.", "", "", regexp.MustCompile(`^Fe26\.[0-9]+\*`), nil},
+	{"OpenPGP", "-----BEGIN PGP MESSAGE", "", "", regexp.MustCompile(`^-----BEGIN PGP MESSAGE`), nil},
+	{"OpenPGP", "", "", "", regexp.MustCompile(`^(\\x|[hjw][A-Za-z0-9+/]|[8Cc][0-9A-Fa-f])`), isPGP},
+	{aesParts, "", "", ":.", regexp.MustCompile(`(?i)^` + nodeMark + `(([0-9a-f]{32}){1,4}:)?([0-9a-f]{24}|[0-9a-f]{32})[:.]([0-9a-f]{32}[:.]([0-9a-f]{2})+|([0-9a-f]{2})+[:.][0-9a-f]{32})$`), nil},
+	{aesParts, "", ":", "", regexp.MustCompile(`(?i)^` + nodeMark + `([0-9a-f]{32}:[0-9a-f]{24}:([0-9a-f]{2})+|([0-9a-f]{24}|[0-9a-f]{32}):([0-9a-f]{2}){16,})$`), nil},
+	{aesParts, "", "", ":.", regexp.MustCompile(`^` + nodeMark + `(` + b64of12or16 + `[:.]` + b64of16 + `[:.]` + b64 + `|` + b64of12or16 + `[:.]` + b64 + `[:.]` + b64of16 + `|` + b64of16 + `:` + b64of12or16 + `:` + b64 + `|` + b64of16 + `:[A-Za-z0-9+/]{22,}={0,2}|([A-Za-z0-9+/]{16}|[0-9a-f]{32}):[A-Za-z0-9+/]{22,}={1,2})$`), nil},
+	{"Twenty", "enc:v", "", "", regexp.MustCompile(`^enc:v[0-9]+:`), nil},
+	{"Rails' MessageEncryptor", "", "--", "", regexp.MustCompile(`^[A-Za-z0-9+/]{20,}={0,2}--([0-9a-f]{40,64}|[A-Za-z0-9+/]{16}--[A-Za-z0-9+/]{22}==)$`), nil},
+	{"Laravel", "eyJpdiI6", "", "", regexp.MustCompile(`^eyJpdiI6[A-Za-z0-9+/]{40,}={0,2}$`), envelope(base64.StdEncoding, "iv", "value")},
+	{"Active Record Encryption", "{", "", "", regexp.MustCompile(`^\{`), func(text string) bool { return hasFields(text, "p", "h") }},
+	{"a JSON envelope in base64", "eyJpdiI6", "", "", regexp.MustCompile(`^eyJpdiI6[A-Za-z0-9+/]{40,}={0,2}$`), func(text string) bool {
 		fields := nodeFields([]byte(text))
 		return nodeField(fields, "iv") != nil && nodeField(fields, "ct") != nil
 	}},
-	{"a JSON envelope", begins("{"), regexp.MustCompile(`^\{`), func(text string) bool {
+	{"a JSON envelope", "{", "", "", regexp.MustCompile(`^\{`), func(text string) bool {
 		fields := nodeFields([]byte(text))
 		return nodeField(fields, "iv") != nil && nodeField(fields, "ct") != nil || hasFields(text, "encrypted_credentials")
 	}},
@@ -66,32 +87,6 @@ const (
 	// Base64 with its padding, which no token has in its middle: of an IV or a tag.
 	b64, b64of16, b64of12or16 = `[A-Za-z0-9+/]+={0,2}`, `[A-Za-z0-9+/]{22}==`, `([A-Za-z0-9+/]{16}|[A-Za-z0-9+/]{22}==)`
 )
-
-func begins(with string) func(string) bool {
-	return func(text string) bool { return strings.HasPrefix(text, with) }
-}
-
-func beginsWithOne(of string) func(string) bool {
-	return func(text string) bool { return text != "" && strings.IndexByte(of, text[0]) >= 0 }
-}
-
-func holds(part string) func(string) bool {
-	return func(text string) bool { return strings.Contains(text, part) }
-}
-
-// parted tells that a text is in parts, with colons or dots between them, one of
-// which is as long as an IV or a tag, of 12 or 16 bytes, is in hexadecimal or base64.
-func parted(text string) bool {
-	if strings.IndexByte(text, ':') < 0 && strings.IndexByte(text, '.') < 0 {
-		return false
-	}
-	for part := range strings.FieldsFuncSeq(text, func(c rune) bool { return c == ':' || c == '.' }) {
-		if n := len(part); n == 16 || n == 24 || n == 32 {
-			return true
-		}
-	}
-	return false
-}
 
 // isPGP tells a whole message, of bytea's hexadecimal, of hexadecimal or of base64.
 func isPGP(text string) bool {
