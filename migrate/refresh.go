@@ -19,8 +19,7 @@ func (p *pass) refresh(ctx context.Context, c *chunk) (*chunk, []*chunk, error) 
 	for i, it := range c.items {
 		keys[i] = it.key
 	}
-	readAt := p.now()
-	rows, err := p.rowsByKey(ctx, keys)
+	rows, readAt, err := p.rowsByKey(ctx, keys)
 	if err != nil {
 		return nil, nil, err
 	}
