@@ -27,11 +27,19 @@
 // sending them again may import them twice. Import is at least once; no client
 // can make it more without the endpoint's help.
 //
+// # Shards
+//
+// Options.Shard of Shards names the part of the keys that the source was opened
+// for: one worker each, all at one pace. A row that another shard has sent, or is
+// about to send, for the same subject is found by asking the checkpoint, once more
+// as the intent is written. The last shard to finish judges the whole migration.
+//
 // # Stopping
 //
 // The end of Run's first context drains: nothing more is read, calls in flight
 // finish and are recorded. The next run goes on from the checkpoint; nothing
-// else is remembered, so chunk size, page size and concurrency may change.
+// else is remembered, so chunk size, page size and concurrency may change. A run in
+// which nothing moves, though it waits for nothing, is ended with ErrStalled.
 //
 // # Secrets
 //
