@@ -4,10 +4,20 @@
 // # Order of use
 //
 // Open connects. Migrate makes or upgrades the tables. CreateMigration finds or
-// makes the migration's row. Acquire takes the lease of a shard, and the migration's
-// number of shards with it where nobody is at work under another; StartRun writes the
-// run's row, and from then on Record is the only writer: each call of it is one
-// transaction. FinishRun ends the run, and tells the last of several shards.
+// makes the migration's row, and Changed says what is different since. Acquire
+// takes the lease of a shard, StartRun writes the run's row, and from then on
+// Record is the only writer, but for Settle, which ends the calls that other runs
+// left in doubt: each call of it is one transaction. FinishRun and Release end it.
+//
+// # Shards
+//
+// A migration's keys may be divided among several workers; which part is whose is
+// the source's business. Here each shard has a lease and runs of its own, and the
+// number of shards is the migration's: Acquire adopts another only when nobody is
+// at work under the old one, whose calls in doubt become everybody's then. What
+// must be true of all shards together takes turns on the migration's row: of two
+// that send one identity (Intent.Exclusive) one writes its intent, and of those
+// that finish one is the last.
 //
 // # What commits together
 //

@@ -37,7 +37,7 @@ type Sent struct {
 	Environment string
 	Fingerprint Hash
 	Identity    Hash
-	Others      int  // other keys that Lookup knew for the identity when this one was chosen
+	Others      int  // other keys that Owners told for the identity when this one was chosen
 	Known       bool // the checkpoint may have a row for the key; false is a hint that spares looking
 }
 

@@ -47,7 +47,8 @@ func (s *Store) StartRun(ctx context.Context, l Lease, version, mode string) (in
 // FinishRun writes how a run ended. Nil counts leave those of the last Record. It
 // reports whether that was the last shard to finish: the newest run of each, under
 // the present number of shards, came to the end of the source (finished lists the
-// exit codes that say so, unless the counts' "stoppedBy" tells otherwise). Of shards that finish at once exactly one is the last.
+// exit codes that say so, unless the counts' "stoppedBy" tells otherwise). Of shards
+// that finish at once exactly one is the last.
 func (s *Store) FinishRun(ctx context.Context, l Lease, run int64, exitCode int, counts []byte, lastError string, finished ...int) (last bool, err error) {
 	err = s.begin(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, s.in(`SELECT FROM {schema}.migrations WHERE id = $1 FOR NO KEY UPDATE`), l.Migration); err != nil {

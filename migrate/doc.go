@@ -29,11 +29,10 @@
 //
 // # Shards
 //
-// Where the keys are divided among several workers, each has a lease, a run and
-// counts of its own; the pace is one, kept in the checkpoint. An intent is then
-// written only if no other shard has claimed one of its identities meanwhile, so
-// that of two duplicates in different shards one is sent. A single worker pays for
-// none of this.
+// Options.Shard of Shards names the part of the keys that the source was opened
+// for: one worker each, all at one pace. A row that another shard has sent, or is
+// about to send, for the same subject is found by asking the checkpoint, once more
+// as the intent is written. The last shard to finish judges the whole migration.
 //
 // # What is looked up
 //
@@ -46,7 +45,8 @@
 //
 // The end of Run's first context drains: nothing more is read, calls in flight
 // finish and are recorded. The next run goes on from the checkpoint; nothing
-// else is remembered, so chunk size, page size and concurrency may change.
+// else is remembered, so chunk size, page size and concurrency may change. A run in
+// which nothing moves, though it waits for nothing, is ended with ErrStalled.
 //
 // # Secrets
 //

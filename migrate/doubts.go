@@ -157,8 +157,7 @@ func (p *pass) takeBack(ctx context.Context, open *chunker, chunks chan<- *chunk
 	if len(keys) == 0 {
 		return nil
 	}
-	readAt := p.now()
-	rows, err := p.rowsByKey(ctx, keys)
+	rows, readAt, err := p.rowsByKey(ctx, keys)
 	if err != nil {
 		return err
 	}

@@ -100,7 +100,7 @@ func (m *Migrator) dryRun(ctx context.Context, r *report.Report) error {
 	}
 	c := r.Counts
 	c.Pending = 0 // these would be sent
-	if err := notImported(c, &m.o.Policy); err != nil {
+	if err := notImported(c, &m.o); err != nil {
 		return fmt.Errorf("a run would end so: %w", err)
 	}
 	return nil

@@ -34,7 +34,7 @@ func (p *pass) judgeEnd(limited bool) error {
 	if limited {
 		return nil
 	}
-	err := notImported(tally.Counts(), &p.o.Policy)
+	err := notImported(tally.Counts(), p.o)
 	if err != nil && len(said) > 0 {
 		slices.Sort(said)
 		err = fmt.Errorf("%w; refused by %s", err, strings.Join(slices.Compact(said), "; "))
@@ -42,9 +42,17 @@ func (p *pass) judgeEnd(limited bool) error {
 	return err
 }
 
-// notImported compares what is not imported with what the policy allows.
-func notImported(c report.Counts, policy *Policy) error {
-	bad, allowed := c.NotImported(), policy.MaxFailed(c.Read)
+// notImported compares what is not imported with what the policy allows of the whole
+// migration. The counts are of one shard, which has about as many rows as each of the
+// others: what is wrong with that alone is too much in any case. Whether all together
+// have too much is for the last of them.
+func notImported(c report.Counts, o *Options) error {
+	return tooMany(c, o.Policy.MaxFailed(c.Read*int64(max(o.Shards, 1))))
+}
+
+// tooMany compares what is not imported with what is allowed.
+func tooMany(c report.Counts, allowed int64) error {
+	bad := c.NotImported()
 	if bad <= allowed {
 		return nil
 	}

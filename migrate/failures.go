@@ -12,8 +12,9 @@ import (
 // Failures returns tokens of a migration that are not imported, as a report lists
 // them: in the order of their keys the first, and where there are more than a
 // report lists also some of each of reasons, which counts rows by reason. totals are
-// the migration's tokens by outcome, as far as they are known. It reads no further than it has to find these, and
-// nothing where all are imported. What it found comes also with an error.
+// the migration's tokens by outcome, as far as they are known. It reads no further
+// than it has to find these, and nothing where all are imported. What it found comes
+// also with an error.
 func Failures(ctx context.Context, store *checkpoint.Store, migration int64, totals, reasons map[string]int64) ([]report.Failure, error) {
 	listed := newListing()
 	left := int64(0)

@@ -102,7 +102,7 @@ type pass struct {
 // report; one of a run that could not begin has no rows.
 //
 // Errors wrap one of ErrNotImported, ErrRefused, ErrUnavailable, ErrHeld,
-// ErrStopped or ErrConfig, or are a *source.ConfigError or *pgerr.Error.
+// ErrStopped, ErrStalled or ErrConfig, or are a *source.ConfigError or *pgerr.Error.
 func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
 	r := m.newReport("run")
 	m.o.Watch.begin(r)

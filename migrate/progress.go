@@ -267,7 +267,7 @@ func (p *pass) writeEnd(ctx context.Context, r *report.Report, counts []byte, er
 	if problem != nil {
 		return nil, problem
 	}
-	if err = notImported(whole.Counts, &p.o.Policy); err != nil {
+	if err = tooMany(whole.Counts, p.o.Policy.MaxFailed(whole.Counts.Read)); err != nil {
 		err = fmt.Errorf("all %d shards together: %w", p.o.Shards, err)
 		p.o.finish(r, err)
 		_, problem = write(err)

@@ -12,15 +12,14 @@ func (p *pass) old(c *chunk) bool { return p.now().Sub(c.oldest) > maxAge }
 
 // refresh reads a chunk's rows again, since they are older than maxAge or another
 // shard contests them. Rows that are as they were stay; rows that vanished are
-// counted no more; rows that changed or are contested are judged anew. It returns the chunk, nil if nothing is left of it,
-// and chunks of what no longer fits it.
+// counted no more; rows that changed or are contested are judged anew. It returns the
+// chunk, nil if nothing is left of it, and chunks of what no longer fits it.
 func (p *pass) refresh(ctx context.Context, c *chunk) (*chunk, []*chunk, error) {
 	keys := make([]string, len(c.items))
 	for i, it := range c.items {
 		keys[i] = it.key
 	}
-	readAt := p.now()
-	rows, err := p.rowsByKey(ctx, keys)
+	rows, readAt, err := p.rowsByKey(ctx, keys)
 	if err != nil {
 		return nil, nil, err
 	}

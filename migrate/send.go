@@ -77,6 +77,10 @@ func (p *pass) attempt(ctx context.Context, c *chunk) ([]*chunk, error) {
 			p.waste()
 			return extra, nil
 		}
+		if p.old(fresh) && len(fresh.items) > 1 { // so many rows of a slow cipher are never young
+			p.waste()
+			return append(fresh.halve(), extra...), nil
+		}
 		// The permit is spent on the chunk; what left it is sent with another.
 		more, err := p.call(ctx, fresh)
 		return append(extra, more...), err

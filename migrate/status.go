@@ -33,8 +33,8 @@ func FullReport(ctx context.Context, store *checkpoint.Store, m checkpoint.Migra
 }
 
 // StatusReport makes a report from the newest runs of a migration, one a shard, as
-// Store.Runs returns them, each with the counts that its transactions wrote: it is true at any time, also
-// after a crash. Of shards that were never started it says so, and guesses their
+// Store.Runs returns them, each with the counts that its transactions wrote: it is
+// true at any time, also after a crash. Of shards that were never started it says so, and guesses their
 // rows from those of the others, which are cut alike. Totals and failures stay
 // empty: they are a walk over all tokens.
 //

@@ -170,10 +170,10 @@ func TestNotImported_ComparesWithThePolicy(t *testing.T) {
 	t.Parallel()
 	allow := func(n int64) *Policy { return &Policy{MaxFailed: func(int64) int64 { return n }} }
 	c := report.Counts{Read: 100, Imported: 80, Failed: 1, Invalid: 2, Unknown: 3, Pending: 4, Skipped: 10}
-	if err := notImported(c, allow(10)); err != nil {
+	if err := notImported(c, &Options{Policy: *allow(10)}); err != nil {
 		t.Errorf("10 of 10 allowed: got error %v, want none", err)
 	}
-	err := notImported(c, allow(9))
+	err := notImported(c, &Options{Policy: *allow(9)})
 	if !errors.Is(err, ErrNotImported) {
 		t.Fatalf("10 of 9 allowed: got error %v, want %v", err, ErrNotImported)
 	}
@@ -183,7 +183,7 @@ func TestNotImported_ComparesWithThePolicy(t *testing.T) {
 		}
 	}
 	share := &Policy{MaxFailed: func(rows int64) int64 { return rows / 10 }}
-	if err := notImported(c, share); err != nil {
+	if err := notImported(c, &Options{Policy: *share}); err != nil {
 		t.Errorf("a tenth of the rows: got error %v, want none: it is asked with the rows read", err)
 	}
 }

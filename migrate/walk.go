@@ -244,15 +244,16 @@ func (p *pass) page(ctx context.Context, after source.Cursor) (page source.Page,
 	return page, err
 }
 
-// rowsByKey reads rows as they are now.
-func (p *pass) rowsByKey(ctx context.Context, keys []string) (map[string]source.Row, error) {
-	out := make(map[string]source.Row, len(keys))
-	err := p.wait.database(ctx, theSource, func() error {
+// rowsByKey reads rows as they are now, and tells when that was.
+func (p *pass) rowsByKey(ctx context.Context, keys []string) (out map[string]source.Row, readAt time.Time, err error) {
+	out = make(map[string]source.Row, len(keys))
+	err = p.wait.database(ctx, theSource, func() error {
+		readAt = p.now()
 		rows, err := p.rereads.Rows(ctx, keys)
 		for _, row := range rows {
 			out[row.Key] = row
 		}
 		return err
 	})
-	return out, err
+	return out, readAt, err
 }

@@ -36,8 +36,8 @@ func newMapper(columns []column, o Options) *mapper {
 }
 
 // row maps the values of one result row, read at now, into row, which is zero but
-// for the Key: that is the caller's to set. The first problem, in the order of the calls below, decides
-// the reason.
+// for the Key: that is the caller's to set. The first problem, in the order of the
+// calls below, decides the reason.
 func (m *mapper) row(row *Row, raw [][]byte, now time.Time) {
 	m.load(raw)
 	t := &row.Token

@@ -156,7 +156,9 @@ func (r *Reader) page(ctx context.Context, op string, after Cursor, most int) (P
 		params = append(params, param{pgtype.Int8OID, []byte(strconv.Itoa(limit + 1))})
 		walk := walk{r: r, op: op, after: after, limit: limit, rows: r.newSink(page.ReadAt, limit)}
 		err := walk.read(ctx, conn, st, params)
+		opening := time.Now()
 		page.Rows = walk.rows.finish()
+		took := time.Since(opening)
 		if err != nil {
 			if pgerr.CodeOf(pgerr.Wrap(op, err)) == "57014" {
 				r.limit.slow()
@@ -167,7 +169,7 @@ func (r *Reader) page(ctx context.Context, op string, after Cursor, most int) (P
 		if len(page.Rows) > 0 {
 			page.Next = walk.last
 		}
-		r.limit.observe(len(page.Rows), walk.bytes, walk.full)
+		r.limit.observe(len(page.Rows), walk.bytes, walk.full, took)
 		return nil
 	})
 	if err != nil {
@@ -360,28 +362,44 @@ func (r *Reader) someRows(ctx context.Context, keys []string) ([]Row, error) {
 }
 
 // limiter chooses how many rows a page asks for, so that it rarely asks for more
-// than PageBytes, all of which would cross the network for nothing.
+// than PageBytes, all of which would cross the network for nothing, nor for more
+// than can be opened in openAtMost.
 type limiter struct {
 	max     int // the page size
 	ceiling int // max, or less where the server was too slow for more
 	next    int
 }
 
-func newLimiter(pageSize int) limiter {
-	return limiter{max: pageSize, ceiling: pageSize, next: pageSize}
+// openAtMost is how long opening a page's rows should take, where a cipher derives a
+// key for each value: whoever asks for a page waits for it, also to stop. openFirst
+// is how many rows show how long that is.
+const (
+	openAtMost = 10 * time.Second
+	openFirst  = 100
+)
+
+func newLimiter(pageSize int, opens bool) limiter {
+	l := limiter{max: pageSize, ceiling: pageSize, next: pageSize}
+	if opens {
+		l.next = min(openFirst, pageSize)
+	}
+	return l
 }
 
 func (l *limiter) rows() int { return min(l.next, l.ceiling) }
 
-// observe learns the size of a page's rows. Growing back is slow, since large
-// rows tend to stand together.
-func (l *limiter) observe(rows, size int, full bool) {
+// observe learns the size of a page's rows, and how long opening them took. Growing
+// back is slow, since large rows tend to stand together.
+func (l *limiter) observe(rows, size int, full bool, took time.Duration) {
 	if rows == 0 {
 		return
 	}
 	fit := PageBytes * 9 / 10 / max(size/rows, 1)
 	if !full {
 		fit = min(fit, 2*l.next)
+	}
+	if took > 0 {
+		fit = min(fit, int(time.Duration(rows)*openAtMost/took))
 	}
 	l.next = min(max(fit, 1), l.max)
 }

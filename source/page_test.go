@@ -242,7 +242,7 @@ func TestReader_EndsAPageAtItsBytes(t *testing.T) {
 }
 
 func TestLimiter_FollowsTheSizeOfRows(t *testing.T) {
-	l := newLimiter(1000)
+	l := newLimiter(1000, false)
 	check := func(what string, want int) {
 		t.Helper()
 		if got := l.rows(); got != want {
@@ -250,23 +250,23 @@ func TestLimiter_FollowsTheSizeOfRows(t *testing.T) {
 		}
 	}
 	check("at first", 1000)
-	l.observe(1000, 1000*100, false)
+	l.observe(1000, 1000*100, false, 0)
 	check("small rows", 1000)
-	l.observe(10, PageBytes, true)
+	l.observe(10, PageBytes, true, 0)
 	check("large rows", 9)
-	l.observe(1, 3*PageBytes, true)
+	l.observe(1, 3*PageBytes, true, 0)
 	check("huge rows", 1)
-	l.observe(0, 0, false)
+	l.observe(0, 0, false, 0)
 	check("no rows", 1)
-	l.observe(1, 100, false)
+	l.observe(1, 100, false, 0)
 	check("growing", 2)
 	for range 20 {
-		l.observe(10, 1000, false)
+		l.observe(10, 1000, false, 0)
 	}
 	check("grown", 1000)
 	l.slow()
 	check("slow", 500)
-	l.observe(500, 1000, false)
+	l.observe(500, 1000, false, 0)
 	check("still slow", 500)
 	for range 20 {
 		l.slow()

@@ -94,7 +94,7 @@ func Open(ctx context.Context, cfg *pgx.ConnConfig, o Options) (*Reader, error) 
 	r := &Reader{
 		config: config, patient: patient, o: o,
 		turn:  make(chan struct{}, 1),
-		limit: newLimiter(o.PageSize),
+		limit: newLimiter(o.PageSize, o.Open != nil),
 		sleep: sleep,
 	}
 	if err := r.connect(ctx); err != nil {

@@ -22,9 +22,7 @@ func (r *Reader) newSink(now time.Time, n int) rowSink {
 	if r.o.Open == nil {
 		return &plainSink{mapper: r.mapper, now: now, rows: make([]Row, 0, min(n, 1024))}
 	}
-	s := &openingSink{r: r, now: now}
-	s.workers.SetLimit(runtime.GOMAXPROCS(0))
-	return s
+	return &openingSink{r: r, now: now, turns: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
 // plainSink maps each row at once.
@@ -48,7 +46,8 @@ func (s *plainSink) finish() []Row { return s.rows }
 const batchRows = 16
 
 // openingSink maps rows on all processors while the next ones are read, since
-// opening may cost far more than reading.
+// opening may cost far more than reading. Reading does not wait for it: a server
+// that cannot get rid of its rows would take that for a slow client.
 type openingSink struct {
 	r       *Reader
 	now     time.Time
@@ -56,6 +55,7 @@ type openingSink struct {
 	open    *batch
 	batches []*batch
 	workers errgroup.Group
+	turns   chan struct{} // held by the workers that open
 }
 
 // batch is some rows in a row: their values, and then what they map to.
@@ -90,11 +90,13 @@ func (s *openingSink) add(key string, values [][]byte) {
 	}
 }
 
-// hand gives the open batch to a worker, as soon as one is free.
+// hand gives the open batch to a worker.
 func (s *openingSink) hand() {
 	b := s.open
 	s.open = nil
 	s.workers.Go(func() error {
+		s.turns <- struct{}{}
+		defer func() { <-s.turns }()
 		m := newMapper(s.r.columns, s.r.o)
 		b.rows = make([]Row, len(b.keys))
 		for i := range b.keys {
