@@ -119,8 +119,9 @@ func (p *pass) waitingFor() string {
 	return "pace"
 }
 
-// left estimates the time that rows rows take at the pace, from how many tokens
-// a call carried so far.
+// left estimates the time that rows rows take: at the pace, from how many tokens a
+// call carried so far, and no less than the report says, which looks at the progress,
+// too.
 func (p *pass) left(rows int64, calls report.Calls, rpm float64) string {
 	perCall := float64(p.ceiling())
 	if calls.Made > 0 {
@@ -130,6 +131,7 @@ func (p *pass) left(rows int64, calls report.Calls, rpm float64) string {
 		return "0s"
 	}
 	d := time.Duration(float64(rows) / perCall / rpm * float64(time.Minute))
+	d = max(d, time.Duration(p.o.Watch.Now().Report.SecondsLeft()*float64(time.Second)))
 	return d.Round(time.Second).String()
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"tokenmigrate/checkpoint/pgerr"
+	"tokenmigrate/migrate/connect"
 )
 
 // keysAtOnce bounds the keys of one statement of Rows.
@@ -127,8 +128,8 @@ func nullKey(f field, where string) string {
 // PageBytes of row data, but at least one row unless there is none. A page may be
 // empty without being the End.
 //
-// Errors: *ConfigError for keys that are NULL, repeated or not valid text, for
-// hidden rows and for whatever the server will refuse again; else a *pgerr.Error,
+// Errors: *ConfigError for keys that are NULL, repeated, not valid text or
+// credentials, for hidden rows and for whatever the server will refuse again; else a *pgerr.Error,
 // of class Again after a few tries where the same call may succeed later.
 func (r *Reader) Page(ctx context.Context, after Cursor) (Page, error) {
 	page, err := r.page(ctx, "read a page of the source", after, r.o.PageSize)
@@ -165,6 +166,9 @@ func (r *Reader) page(ctx context.Context, op string, after Cursor, most int) (P
 			}
 			return err
 		}
+		if r.anyKeyIsCredential(page.Rows) {
+			return &ConfigError{Op: op, Problems: []string{credentialKey}}
+		}
 		page.End = walk.seen <= limit && !walk.full
 		if len(page.Rows) > 0 {
 			page.Next = walk.last
@@ -176,6 +180,29 @@ func (r *Reader) page(ctx context.Context, op string, after Cursor, most int) (P
 		return Page{Next: after}, err
 	}
 	return page, nil
+}
+
+// credentialKey is told of keys that are credentials: keys are stored and printed.
+const credentialKey = "the column that the query calls key holds the rows' tokens themselves, and keys are kept in the checkpoint, logs and reports. Choose another column that is unique, such as the table's own id"
+
+// shortestCredential keeps a token as short as a number from being found in its key.
+const shortestCredential = 8
+
+// anyKeyIsCredential reports whether some row's key holds its own access or refresh
+// token.
+func (r *Reader) anyKeyIsCredential(rows []Row) bool {
+	holds := func(part string, token connect.Secret) bool {
+		text := token.Reveal()
+		return len(text) >= shortestCredential && strings.Contains(part, text)
+	}
+	for i := range rows {
+		t := &rows[i].Token
+		first, second, _ := splitKey(rows[i].Key, len(r.keys) == 2)
+		if holds(first, t.AccessToken) || holds(first, t.RefreshToken) || holds(second, t.AccessToken) || holds(second, t.RefreshToken) {
+			return true
+		}
+	}
+	return false
 }
 
 // walk takes the rows of one page in.

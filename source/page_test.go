@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -406,5 +407,26 @@ func TestReader_CitextKeysThatAreEqualAreRepeated(t *testing.T) {
 			r.Close()
 		}
 		db.exec("DELETE FROM accounts WHERE id::text = '" + double + "'; INSERT INTO accounts SELECT 'iX' WHERE NOT EXISTS (SELECT FROM accounts WHERE id = 'iX')")
+	}
+}
+
+// A key that is a row's own credential is refused before anybody keeps it, and is not
+// told.
+func TestPage_RefusesCredentialsAsKeys(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t)
+	db.exec(`CREATE TABLE accounts (id int, access text, refresh text)`)
+	db.exec(`INSERT INTO accounts VALUES (1, 'xoxp-first-secret', NULL), (2, 'xoxp-second-secret', 'xoxe-second/secret')`)
+	const query = `SELECT %s, access AS access_token, refresh AS refresh_token, '2099-01-01T00:00:00Z' AS expires_at, 'u' || id AS subject_id FROM accounts`
+	for _, key := range []string{"access AS key", "coalesce(refresh, 'none') AS key", "id AS key, access AS key_2", "coalesce(refresh, 'none') AS key, id AS key_2"} {
+		r := db.open(Options{Query: fmt.Sprintf(query, key), MissingExpiry: MissingExpiry{Default: time.Hour}})
+		_, err := r.Page(t.Context(), Cursor{})
+		var config *ConfigError
+		if !errors.As(err, &config) || !strings.Contains(err.Error(), "holds the rows' tokens themselves") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: got %v, want a *ConfigError that does not tell the key", key, err)
+		}
+	}
+	if _, err := db.open(Options{Query: fmt.Sprintf(query, "id AS key")}).Page(t.Context(), Cursor{}); err != nil {
+		t.Errorf("the id as key: %v", err)
 	}
 }

@@ -164,6 +164,8 @@ func TestAlerts(t *testing.T) {
 		{"JobFailed", "failed", failed, firingJob},
 		{"JobFailed", "running", running, ""},
 		{"JobFailed", "finished", finished, ""},
+		{"JobFailed", "a check failed", one(`kube_job_failed{namespace="a", job_name="tokenmigrate-check-acme-1", condition="true"}`, 1), ""},
+		{"JobFailed", "a rehearsal failed", one(`kube_job_failed{namespace="a", job_name="tokenmigrate-dry-run", condition="true"}`, 1), ""},
 		{"JobFailed", "another Job failed", one(`kube_job_failed{namespace="a", job_name="backup", condition="true"}`, 1), ""},
 		{"NotStarted", "resumed, and no pod", idle, firingJob},
 		{"NotStarted", "a pod that does not start", with(pendingPod, foreign), firingJob},

@@ -211,7 +211,7 @@ func TestReport_CountsTheFailuresThatItDoesNotList(t *testing.T) {
 	t.Parallel()
 	r := bigDryRun()
 	text, _, _ := faces(t, r)
-	mustContain(t, "text", text, "and 34,785 others; report.json lists up to 1,000")
+	mustContain(t, "text", text, "and 34,785 others; --report FILE.json lists up to 1,000")
 	r.Reasons = map[string]int64{}
 	text, _, _ = faces(t, r)
 	mustContain(t, "text", text, "and 990 or more others")

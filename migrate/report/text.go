@@ -205,7 +205,7 @@ func (r *Report) moreFailures(n int) string {
 
 func (r *Report) whereFailures() string {
 	if r.Mode == "dry-run" {
-		return "report.json lists up to " + number(MaxFailures)
+		return "--report FILE.json lists up to " + number(MaxFailures)
 	}
 	return "tokenmigrate failures lists them all"
 }
