@@ -208,26 +208,3 @@ func TestPass_EstimatesTheTimeLeft(t *testing.T) {
 		}
 	}
 }
-
-// A shard that was never started is a line of its own, and nothing ends without it.
-func TestStatusReport_ShardsThatWereNeverStarted(t *testing.T) {
-	t.Parallel()
-	m := checkpoint.Migration{Name: "acme", Shards: 3}
-	one := runOf(1, countsOne, finished(0, time.Minute))
-	two := runOf(2, countsTwo, finished(0, time.Minute), func(r *checkpoint.Run) { r.Shard = 2 })
-	r, err := StatusReport(m, []checkpoint.Run{one, two})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.Shards != 3 || len(r.Runs) != 3 || r.Runs[1].Shard != 1 || r.Runs[1].State != report.Missing || r.Runs[1].Left != 5 {
-		t.Errorf("got %d shards, %+v, want the second missing, with about 5 rows", r.Shards, r.Runs)
-	}
-	if want := (report.Remaining{Rows: 10, Estimated: true}); r.Remaining != want || r.FinishedAt != nil || r.ExitCode != nil {
-		t.Errorf("got %+v remaining, finished %v with %v; want %+v, and no end", r.Remaining, r.FinishedAt, r.ExitCode, want)
-	}
-	one1 := one
-	one1.Shard = 1
-	if r, err = StatusReport(m, []checkpoint.Run{one, one1, two}); err != nil || r.ExitCode == nil || *r.ExitCode != 0 {
-		t.Errorf("all finished: got exit code %v, %v, want 0", r.ExitCode, err)
-	}
-}
