@@ -79,7 +79,7 @@ func (r *Reader) CheckKeys(ctx context.Context) error {
 	t.add(rows)
 	var after Cursor
 	for read := 0; !t.plain && t.sealed() == 0 && read < keyWalk; {
-		page, err := r.page(ctx, op, after, r.o.PageSize)
+		page, err := r.page(ctx, op, after, 0)
 		if err != nil {
 			return err
 		}

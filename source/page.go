@@ -132,21 +132,25 @@ func nullKey(f field, where string) string {
 // credentials, for hidden rows and for whatever the server will refuse again; else a *pgerr.Error,
 // of class Again after a few tries where the same call may succeed later.
 func (r *Reader) Page(ctx context.Context, after Cursor) (Page, error) {
-	page, err := r.page(ctx, "read a page of the source", after, r.o.PageSize)
+	page, err := r.page(ctx, "read a page of the source", after, 0)
 	if err == nil {
 		r.o.Log.Debug().Int("rows", len(page.Rows)).Bool("end", page.End).Msg("page read")
 	}
 	return page, err
 }
 
-// page reads at most most rows.
-func (r *Reader) page(ctx context.Context, op string, after Cursor, most int) (Page, error) {
+// page reads as many rows as the limiter says or, unless it is 0, as many as sample
+// says and the server is quick enough for.
+func (r *Reader) page(ctx context.Context, op string, after Cursor, sample int) (Page, error) {
 	var page Page
 	err := r.do(ctx, op, func(ctx context.Context, conn *pgconn.PgConn) error {
 		page = Page{Next: after, ReadAt: r.o.Now()}
 		// The row at the cursor is read once more, so that a second one like it is
 		// seen, also across the page's edge.
-		limit := min(r.limit.rows(), most)
+		limit := r.limit.rows()
+		if sample > 0 {
+			limit = min(sample, r.limit.ceiling)
+		}
 		st, params := &r.sql.firstPage, []param(nil)
 		if after.set {
 			st = &r.sql.nextPage

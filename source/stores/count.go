@@ -318,8 +318,7 @@ func (s *survey) page(ctx context.Context, o source.Options) ([]source.Row, erro
 		return nil, err
 	}
 	defer r.Close()
-	page, err := r.Page(ctx, source.Cursor{})
-	return page.Rows, err
+	return r.Sample(ctx, o.PageSize)
 }
 
 // take counts a row.
