@@ -139,7 +139,7 @@ func (m *Migrator) Run(ctx, cut context.Context) (*report.Report, error) {
 		p.log.Warn().Msg(noRows)
 	}
 	m.o.finish(r, err)
-	return r, p.close(r, err)
+	return r, p.close(ctx, r, err)
 }
 
 // newReport returns a report that begins now.

@@ -212,7 +212,8 @@ const (
 // checkpoint knows. What fails here is only logged: the outcomes are recorded. It
 // returns how the run ended: as err says, unless the last of several shards finds
 // that all together have more tokens that are not imported than the policy allows.
-func (p *pass) close(r *report.Report, err error) error {
+// ctx is only looked at: once it has ended, that says "stopped", as all else does then.
+func (p *pass) close(ctx context.Context, r *report.Report, err error) error {
 	fail := func(what string, err error) {
 		if err != nil {
 			p.log.Warn().Err(err).Msg(what)
@@ -223,9 +224,10 @@ func (p *pass) close(r *report.Report, err error) error {
 	counts, cerr := json.Marshal(kept)
 	fail("the counts could not be written", cerr)
 	gone := false
+	drain := ctx
 	p.within(closing, func(ctx context.Context) {
 		var ferr error
-		err, ferr = p.writeEnd(ctx, r, counts, err)
+		err, ferr = p.writeEnd(ctx, drain, r, counts, err)
 		fail("the end of the run could not be written", ferr)
 		if gone = away(ferr); gone {
 			return // it is the checkpoint that stayed away, not the source: the rest would wait in vain, too
@@ -252,7 +254,7 @@ func (p *pass) close(r *report.Report, err error) error {
 
 // writeEnd writes how the run ended, and fills it into its report. For the last of
 // several shards that is how they ended all together, if that is worse.
-func (p *pass) writeEnd(ctx context.Context, r *report.Report, counts []byte, err error) (ended, problem error) {
+func (p *pass) writeEnd(ctx, drain context.Context, r *report.Report, counts []byte, err error) (ended, problem error) {
 	write := func(err error) (last bool, problem error) {
 		r.ExitCode = new(p.o.ExitCode(err))
 		return p.store.FinishRun(ctx, p.tenure.lease, p.run, *r.ExitCode, counts, r.Error, p.o.ExitCode(nil), p.o.ExitCode(ErrNotImported))
@@ -270,7 +272,7 @@ func (p *pass) writeEnd(ctx context.Context, r *report.Report, counts []byte, er
 		return nil, problem
 	}
 	if err = tooMany(whole.Counts, p.o.Policy.MaxFailed(whole.Counts.Read)); err != nil {
-		err = fmt.Errorf("all %d shards together: %w", p.o.Shards, err)
+		err = stopError(drain, fmt.Errorf("all %d shards together: %w", p.o.Shards, err))
 		p.o.finish(r, err)
 		_, problem = write(err)
 	}
