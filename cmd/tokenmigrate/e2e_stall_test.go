@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"syscall"
 	"testing"
 
 	"tokenmigrate/migrate/connect/sandbox"
@@ -31,6 +32,19 @@ func TestRun_AStallEndsIt(t *testing.T) {
 	r.settled()
 	r.must(0, "run")
 	r.checkArrived(all)
+}
+
+// A signal that comes while a stalled run is being ended makes it stopped: nothing but
+// 75 tells Kubernetes to try again without counting it.
+func TestRun_AStallThatIsStopped(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{}).fill(60).with("send.chunk_tokens", "10", "send.concurrency", "1", "send.timeout", "1s")
+	p := r.start([]string{"TOKENMIGRATE_CRASH_AT=after_call:3", "TOKENMIGRATE_CRASH_STALL=3s"}, "run")
+	p.untilSays("the run stalled")
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code != 75 {
+		t.Errorf("exit code: got %d, want 75\n%s", code, p.said())
+	}
 }
 
 // Waiting is no stall: an operator's pause, or a slow pace.

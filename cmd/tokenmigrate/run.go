@@ -170,6 +170,7 @@ func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migr
 	o := a.migrateOptions(cfg, f, src.Info().Database, from.plan.Tables(), client, log)
 	o.Store = report.Store{Name: cfg.Source.Store, Warnings: from.plan.Warnings}
 	o.Watch, o.ProgressShown = watch, a.barShown()
+	o.Stalled = func(err error) { a.endStalled(ctx, err) }
 	if !calls {
 		client = nil
 	}
@@ -294,7 +295,7 @@ func (a *app) migrateOptions(cfg *Config, f *runFlags, database, tables string, 
 		MaxAttempts: cfg.Send.MaxAttempts, OutageWait: cfg.Send.OutageWait,
 		Policy:     policyOf(cfg),
 		Step:       crashStep,
-		StallAfter: stallAfter, Stalled: a.endStalled,
+		StallAfter: stallAfter,
 		Credential: cfg.Credential, CredentialChanges: cfg.Destination.TokenFile != "",
 		Redact: cfg.Redact, ExitCode: exitCode,
 		Log: log,

@@ -1,6 +1,12 @@
 package main
 
-import "time"
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tokenmigrate/migrate"
+)
 
 // Other values are for the crash tests alone.
 var (
@@ -10,9 +16,13 @@ var (
 )
 
 // endStalled ends the process if a run that has stalled does not end by itself: a
-// goroutine that hangs would keep it, and its pod, for ever.
-func (a *app) endStalled(err error) {
+// goroutine that hangs would keep it, and its pod, for ever. Once drain has ended it is
+// stopped, whatever else it is.
+func (a *app) endStalled(drain context.Context, err error) {
 	time.AfterFunc(stallGrace, func() {
+		if drain.Err() != nil {
+			err = fmt.Errorf("%w: %w", migrate.ErrStopped, err)
+		}
 		a.printError(err)
 		a.writeEnding(err)
 		a.exit(exitCode(err))
