@@ -116,11 +116,7 @@ const recordTimeout = 30 * time.Second
 func (s *Store) Record(ctx context.Context, l Lease, run int64, b Batch) (Recorded, error) {
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
-	insert := b.allNew()
-	out, stood, err := s.record(ctx, l, run, &b, insert)
-	if insert && pgerr.CodeOf(err) == uniqueViolation { // some had a row all the same
-		out, stood, err = s.record(ctx, l, run, &b, false)
-	}
+	out, stood, err := s.recordSomehow(ctx, l, run, b)
 	if err != nil {
 		return Recorded{}, err
 	}
@@ -139,7 +135,29 @@ func (s *Store) Record(ctx context.Context, l Lease, run int64, b Batch) (Record
 	return out, nil
 }
 
-const uniqueViolation = "23505"
+// recordSomehow writes what can be written of a batch. It tries first what is all but
+// always right, and costs the least: the lease is held, and what is new has no row.
+// Where it is not, nothing is written, and it tries again without.
+func (s *Store) recordSomehow(ctx context.Context, l Lease, run int64, b Batch) (out Recorded, stood map[uuid.UUID]bool, err error) {
+	insert, lost := b.allNew(), false
+	for {
+		out, stood, err = s.record(ctx, l, run, &b, insert)
+		switch code := pgerr.CodeOf(err); {
+		case insert && code == uniqueViolation:
+			insert = false
+		case !lost && code == divisionByZero: // by queueLease, and by nothing else
+			lost, b.Intents, b.Locals = true, nil, nil
+		default:
+			out.LeaseLost = lost
+			return out, stood, err
+		}
+	}
+}
+
+const (
+	divisionByZero  = "22012"
+	uniqueViolation = "23505"
+)
 
 // allNew reports whether no answered token is known to have a row. To insert these
 // without looking for one costs a third less.
@@ -165,11 +183,14 @@ func (s *Store) record(ctx context.Context, l Lease, run int64, b *Batch, insert
 	if len(b.Answers) > 0 {
 		s.queueAnswers(&q, l.Migration, run, b.Answers, insert, stood)
 	}
-	if len(b.Locals) > 0 {
-		s.queueLocals(&q, l, run, b.Locals, &out)
+	if len(b.Locals) > 0 || len(b.Intents) > 0 {
+		s.queueLease(&q, l)
 	}
-	for _, in := range b.Intents {
-		s.queueIntent(&q, l, run, in, &out)
+	if len(b.Locals) > 0 {
+		s.queueLocals(&q, l.Migration, run, b.Locals)
+	}
+	for i := range b.Intents {
+		s.queueIntent(&q, l, run, &b.Intents[i], &out)
 	}
 	// A transaction that was cut short may still commit, after the run's end is written:
 	// what that says of the run stays.
@@ -178,6 +199,7 @@ func (s *Store) record(ctx context.Context, l Lease, run int64, b *Batch, insert
 			run, b.Counts, b.Waiting)
 	}
 	q.Queue(`COMMIT`)
+	// After an error the connection is still in the transaction, which has the pool close it.
 	if err := s.pool.SendBatch(ctx, &q).Close(); err != nil {
 		return Recorded{}, nil, pgerr.Wrap("record outcomes", err)
 	}
@@ -185,14 +207,53 @@ func (s *Store) record(ctx context.Context, l Lease, run int64, b *Batch, insert
 }
 
 // queueAnswers removes the intents and, for those that still stood, writes the
-// endings of their tokens. What the intents say of these is not sent a second time:
-// only how they ended, once a call, and token by token where one ended otherwise.
-// insert is for tokens that have no row yet.
+// endings of their tokens. What the intents say of these is not sent a second time,
+// only how they ended. insert is for tokens that have no row yet.
 func (s *Store) queueAnswers(q *pgx.Batch, migration, run int64, answers []Answer, insert bool, stood map[uuid.UUID]bool) {
+	var imported, others []*Answer
+	for i := range answers {
+		if a := &answers[i]; a.allImported() {
+			imported = append(imported, a)
+		} else {
+			others = append(others, a)
+		}
+	}
+	if len(imported) > 0 {
+		s.queueImported(q, migration, run, imported, insert, stood)
+	}
+	if len(others) > 0 {
+		s.queueEndings(q, migration, run, others, insert, stood)
+	}
+}
+
+// queueImported is queueAnswers for calls whose tokens were all imported, which
+// nearly all are. Planning this statement costs half of what the general one does.
+func (s *Store) queueImported(q *pgx.Batch, migration, run int64, answers []*Answer, insert bool, stood map[uuid.UUID]bool) {
+	var tokens int64
+	calls := make([]uuid.UUID, len(answers))
+	for i, a := range answers {
+		calls[i] = a.Call
+		tokens += int64(len(a.Endings))
+	}
+	q.Queue(s.in(withStanding+insertTokens+`
+			SELECT $1, o.key, c.connector, coalesce(o.environment, c.environments[1]), 'imported', true, NULL, NULL, 1,
+				o.fingerprint, o.identity, o.fingerprint, now(), $2, c.id, now()
+			FROM standing c, unnest(c.keys, c.environments, c.fingerprints, c.identities) AS o (key, environment, fingerprint, identity)`+
+		onConflict(insert)), migration, run, calls).
+		Exec(func(tag pgconn.CommandTag) error {
+			for _, a := range answers { // if some did not stand, their tokens tell which
+				stood[a.Call] = tag.RowsAffected() == tokens
+			}
+			return nil
+		})
+}
+
+// queueEndings is queueAnswers for any calls: how the tokens of a call ended is sent
+// once, and token by token where one ended otherwise than the first.
+func (s *Store) queueEndings(q *pgx.Batch, migration, run int64, answers []*Answer, insert bool, stood map[uuid.UUID]bool) {
 	calls := make([]uuid.UUID, len(answers))
 	var usual, others endings
-	for i := range answers {
-		a := &answers[i]
+	for i, a := range answers {
 		calls[i] = a.Call
 		for n := range a.Endings {
 			if e := &a.Endings[n]; n == 0 {
@@ -202,17 +263,28 @@ func (s *Store) queueAnswers(q *pgx.Batch, migration, run int64, answers []Answe
 			}
 		}
 	}
-	sql := removeIntents + endedAlike
 	args := append([]any{migration, run, calls}, usual.args()...)
-	if len(others.call) > 0 {
-		sql = removeIntents + endedEach
-		args = append(append(args, others.args()...), others.place)
-	}
-	sql += insertEnded
-	if !insert {
-		sql += orUpdateEnded
-	}
-	q.Queue(s.in(sql+`) SELECT id FROM standing`), args...).
+	args = append(append(args, others.args()...), others.place)
+	q.Queue(s.in(withStanding+`, usual AS (
+			SELECT * FROM unnest($4::uuid[], $5::text[], $6::boolean[], $7::text[], $8::text[]) AS o (id, outcome, succeeded, reason, detail)
+		), otherwise AS (
+			SELECT * FROM unnest($9::uuid[], $10::text[], $11::boolean[], $12::text[], $13::text[], $14::integer[])
+				AS o (id, outcome, succeeded, reason, detail, place)
+		), ended AS (
+			SELECT c.id, c.connector, o.key, coalesce(o.environment, c.environments[1]) AS environment, o.fingerprint, o.identity,
+				coalesce(x.outcome, usual.outcome) AS outcome,
+				CASE WHEN x.id IS NULL THEN usual.succeeded ELSE x.succeeded END AS succeeded,
+				CASE WHEN x.id IS NULL THEN usual.reason ELSE x.reason END AS reason,
+				CASE WHEN x.id IS NULL THEN usual.detail ELSE x.detail END AS detail
+			FROM standing c JOIN usual USING (id)
+				CROSS JOIN LATERAL unnest(c.keys, c.environments, c.fingerprints, c.identities)
+					WITH ORDINALITY AS o (key, environment, fingerprint, identity, place)
+				LEFT JOIN otherwise x ON x.id = c.id AND x.place = o.place
+		), written AS (`+insertTokens+`
+			SELECT $1, key, connector, environment, outcome, succeeded, reason, detail, 1, fingerprint, identity,
+				CASE WHEN outcome = 'imported' THEN fingerprint END, CASE WHEN outcome = 'imported' THEN now() END, $2, id, now()
+			FROM ended`+onConflict(insert)+`
+		) SELECT id FROM standing`), args...).
 		Query(func(rows pgx.Rows) error {
 			var id uuid.UUID
 			_, err := pgx.ForEachRow(rows, []any{&id}, func() error { stood[id] = true; return nil })
@@ -220,42 +292,25 @@ func (s *Store) queueAnswers(q *pgx.Batch, migration, run int64, answers []Answe
 		})
 }
 
-// The parts of the statement that records answers.
+// What the statements that record answers have in common.
 const (
-	removeIntents = `
+	withStanding = `
 		WITH standing AS (
 			DELETE FROM {schema}.calls WHERE id = ANY($3::uuid[]) RETURNING id, connector, keys, environments, fingerprints, identities
-		), said AS (
-			SELECT * FROM unnest($4::uuid[], $5::text[], $6::boolean[], $7::text[], $8::text[]) AS o (id, outcome, succeeded, reason, detail)
-		), `
-	endedAlike = `ended AS (
-			SELECT c.id, c.connector, o.key, coalesce(o.environment, c.environments[1]) AS environment, o.fingerprint, o.identity,
-				said.outcome, said.succeeded, said.reason, said.detail
-			FROM standing c JOIN said USING (id),
-				unnest(c.keys, c.environments, c.fingerprints, c.identities) AS o (key, environment, fingerprint, identity)
-		), `
-	endedEach = `otherwise AS (
-			SELECT * FROM unnest($9::uuid[], $10::text[], $11::boolean[], $12::text[], $13::text[], $14::integer[])
-				AS o (id, outcome, succeeded, reason, detail, place)
-		), ended AS (
-			SELECT c.id, c.connector, o.key, coalesce(o.environment, c.environments[1]) AS environment, o.fingerprint, o.identity,
-				coalesce(x.outcome, said.outcome) AS outcome,
-				CASE WHEN x.id IS NULL THEN said.succeeded ELSE x.succeeded END AS succeeded,
-				CASE WHEN x.id IS NULL THEN said.reason ELSE x.reason END AS reason,
-				CASE WHEN x.id IS NULL THEN said.detail ELSE x.detail END AS detail
-			FROM standing c JOIN said USING (id)
-				CROSS JOIN LATERAL unnest(c.keys, c.environments, c.fingerprints, c.identities)
-					WITH ORDINALITY AS o (key, environment, fingerprint, identity, place)
-				LEFT JOIN otherwise x ON x.id = c.id AND x.place = o.place
-		), `
-	insertEnded = `written AS (
+		)`
+	insertTokens = `
 			INSERT INTO {schema}.tokens AS t
 				(migration_id, key, connector, environment, outcome, succeeded, reason, detail, attempts,
-				 fingerprint, identity, imported_fingerprint, imported_at, run_id, call_id, updated_at)
-			SELECT $1, key, connector, environment, outcome, succeeded, reason, detail, 1, fingerprint, identity,
-				CASE WHEN outcome = 'imported' THEN fingerprint END, CASE WHEN outcome = 'imported' THEN now() END, $2, id, now()
-			FROM ended`
-	orUpdateEnded = `
+				 fingerprint, identity, imported_fingerprint, imported_at, run_id, call_id, updated_at)`
+)
+
+// onConflict is what becomes of a row that a token has; nothing where insert says
+// that there is none.
+func onConflict(insert bool) string {
+	if insert {
+		return ""
+	}
+	return `
 			ON CONFLICT (migration_id, key) DO UPDATE SET
 				connector = excluded.connector, environment = excluded.environment,
 				outcome = excluded.outcome, succeeded = excluded.succeeded,
@@ -265,7 +320,14 @@ const (
 				imported_fingerprint = coalesce(excluded.imported_fingerprint, t.imported_fingerprint),
 				imported_at = coalesce(excluded.imported_at, t.imported_at),
 				run_id = excluded.run_id, call_id = excluded.call_id, updated_at = excluded.updated_at`
-)
+}
+
+// allImported reports whether a call was answered, and all of its tokens were imported.
+func (a *Answer) allImported() bool {
+	return len(a.Endings) > 0 && !slices.ContainsFunc(a.Endings, func(e Ending) bool {
+		return e.Outcome != Imported || e.Succeeded == nil || !*e.Succeeded || e.Reason != "" || e.Detail != ""
+	})
+}
 
 // endings are columns of how tokens ended.
 type endings struct {
@@ -291,11 +353,20 @@ func (e *Ending) endsLike(o *Ending) bool {
 		(e.Succeeded == o.Succeeded || e.Succeeded != nil && o.Succeeded != nil && *e.Succeeded == *o.Succeeded)
 }
 
-// queueLocals writes outcomes that needed no call, if the lease is still this
-// holder's. What the endpoint last said, and what was sent and imported last,
-// stay as they are; so does the run of what is imported without a call: an
-// earlier import that holds again.
-func (s *Store) queueLocals(q *pgx.Batch, l Lease, run int64, locals []Local, out *Recorded) {
+// queueLease locks the lease, if it is still this holder's: whoever takes the shard
+// then finds what the transaction writes. Else it divides by zero, which undoes the
+// transaction.
+func (s *Store) queueLease(q *pgx.Batch, l Lease) {
+	q.Queue(s.in(`
+		SELECT 1 / count(*) FROM (
+			SELECT FROM {schema}.leases WHERE migration_id = $1 AND shard = $2 AND holder = $3 AND epoch = $4 FOR KEY SHARE) AS held`),
+		l.Migration, l.Shard, l.Holder, l.Epoch)
+}
+
+// queueLocals writes outcomes that needed no call. What the endpoint last said, and
+// what was sent and imported last, stay as they are; so does the run of what is
+// imported without a call: an earlier import that holds again.
+func (s *Store) queueLocals(q *pgx.Batch, migration, run int64, locals []Local) {
 	n := len(locals)
 	var (
 		key         = make([]string, 0, n)
@@ -326,19 +397,11 @@ func (s *Store) queueLocals(q *pgx.Batch, l Lease, run int64, locals []Local, ou
 		SELECT $1, o.key, o.connector, o.environment, o.outcome, o.reason, o.detail, $2, now()
 		FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
 			AS o (key, connector, environment, outcome, reason, detail)
-		WHERE EXISTS (SELECT FROM {schema}.leases
-			WHERE migration_id = $1 AND shard = $9 AND holder = $10 AND epoch = $11 FOR KEY SHARE)
 		ON CONFLICT (migration_id, key) DO UPDATE SET
 			connector = excluded.connector, environment = excluded.environment,
 			outcome = excluded.outcome, reason = excluded.reason, detail = excluded.detail,
 			run_id = CASE WHEN excluded.outcome = 'imported' THEN t.run_id ELSE excluded.run_id END, updated_at = excluded.updated_at`),
-		l.Migration, run, key, connector, environment, outcome, reason, detail, l.Shard, l.Holder, l.Epoch).
-		Exec(func(tag pgconn.CommandTag) error {
-			if tag.RowsAffected() == 0 {
-				out.LeaseLost = true
-			}
-			return nil
-		})
+		migration, run, key, connector, environment, outcome, reason, detail)
 }
 
 // queueTurn has the workers of a migration write their exclusive intents one
@@ -348,9 +411,8 @@ func (s *Store) queueTurn(q *pgx.Batch, migration int64) {
 	q.Queue(s.in(`SELECT FROM {schema}.migrations WHERE id = $1 FOR NO KEY UPDATE`), migration)
 }
 
-// queueIntent writes an intent, if the lease is still this holder's. It locks the
-// lease: whoever takes the shard then finds the intent, or it is not written.
-func (s *Store) queueIntent(q *pgx.Batch, l Lease, run int64, in Intent, out *Recorded) {
+// queueIntent writes an intent. It stands behind queueLease.
+func (s *Store) queueIntent(q *pgx.Batch, l Lease, run int64, in *Intent, out *Recorded) {
 	n := len(in.Tokens)
 	keys, environments, others := make([]string, n), make([]string, n), make([]int32, n)
 	fingerprints, identities := make(pgtype.FlatArray[[]byte], n), make(pgtype.FlatArray[[]byte], n)
@@ -366,50 +428,39 @@ func (s *Store) queueIntent(q *pgx.Batch, l Lease, run int64, in Intent, out *Re
 	}
 	const insert = `
 		INSERT INTO {schema}.calls
-			(id, migration_id, shard, run_id, connector, environments, keys, fingerprints, identities, started_at, settle_after)
-		SELECT $1, l.migration_id, l.shard, $6, $7, $8, $9, $10, $11, t, t + $12::bigint * interval '1 microsecond'
-		FROM {schema}.leases AS l, clock_timestamp() AS t
-		WHERE l.migration_id = $2 AND l.shard = $3 AND l.holder = $4 AND l.epoch = $5 `
-	const repeated = ` FOR KEY SHARE OF l
-		ON CONFLICT (id) DO UPDATE SET started_at = excluded.started_at, settle_after = excluded.settle_after
-		RETURNING NULL::text`
-	sql := insert + repeated
-	args := []any{in.ID, l.Migration, l.Shard, l.Holder, l.Epoch, run, in.Connector, environments, keys, fingerprints, identities, in.Settle.Microseconds()}
-	if in.Exclusive {
-		sql = `
+			(migration_id, id, shard, run_id, connector, environments, keys, fingerprints, identities, started_at, settle_after)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, clock_timestamp(), clock_timestamp() + $10::bigint * interval '1 microsecond'`
+	const repeated = `
+		ON CONFLICT (id) DO UPDATE SET started_at = excluded.started_at, settle_after = excluded.settle_after`
+	args := []any{l.Migration, in.ID, l.Shard, run, in.Connector, environments, keys, fingerprints, identities, in.Settle.Microseconds()}
+	if !in.Exclusive {
+		q.Queue(s.in(insert+repeated), args...)
+		return
+	}
+	q.Queue(s.in(`
 		WITH mine AS MATERIALIZED (
-			SELECT * FROM unnest($9::text[], $11::bytea[], $13::integer[]) AS o (key, identity, others)
+			SELECT * FROM unnest($7::text[], $9::bytea[], $11::integer[]) AS o (key, identity, others)
 		), known AS (
 			SELECT t.key, t.identity FROM mine, LATERAL (
-				SELECT key, identity FROM {schema}.tokens WHERE identity = mine.identity AND migration_id = $2 OFFSET 0) AS t
+				SELECT key, identity FROM {schema}.tokens WHERE identity = mine.identity AND migration_id = $1 OFFSET 0) AS t
 			UNION SELECT o.key, o.identity FROM {schema}.calls, unnest(keys, identities) AS o (key, identity)
-			WHERE migration_id = $2 AND o.identity = ANY($11::bytea[])
+			WHERE migration_id = $1 AND o.identity = ANY($9::bytea[])
 		), claimed AS MATERIALIZED (
 			SELECT mine.key FROM mine JOIN known USING (identity) WHERE known.key <> mine.key
 			GROUP BY mine.key, mine.others HAVING count(*) > mine.others
-		), written AS (` + insert + ` AND NOT EXISTS (SELECT FROM claimed)` + repeated + `
+		), written AS (`+insert+` WHERE NOT EXISTS (SELECT FROM claimed)`+repeated+`
 		)
-		SELECT * FROM written UNION ALL SELECT key FROM claimed`
-		args = append(args, others)
-	}
-	q.Queue(s.in(sql), args...).Query(func(rows pgx.Rows) error {
-		answered := false
-		var key *string // of one that is claimed; NULL: the intent is written
-		_, err := pgx.ForEachRow(rows, []any{&key}, func() error {
-			answered = true
-			if key != nil {
+		SELECT key FROM claimed`), append(args, others)...).
+		Query(func(rows pgx.Rows) error {
+			keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if len(keys) > 0 {
 				if out.Claimed == nil {
 					out.Claimed = make(map[uuid.UUID][]string)
 				}
-				out.Claimed[in.ID] = append(out.Claimed[in.ID], *key)
+				out.Claimed[in.ID] = keys
 			}
-			return nil
+			return err
 		})
-		if err == nil && !answered {
-			out.LeaseLost = true
-		}
-		return err
-	})
 }
 
 // recordedBefore tells whether an answer whose intent is gone was recorded by
