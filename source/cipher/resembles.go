@@ -18,72 +18,103 @@ func Resembles(text string) string {
 	if strings.HasPrefix(text, `"`) && json.Unmarshal([]byte(text), &quoted) == nil {
 		text = quoted
 	}
-	for _, known := range resemblances {
-		if strings.HasPrefix(text, known.begin) && strings.Contains(text, known.part) && encodedBehind(text, known.signs) && known.text.MatchString(text) && (known.sure == nil || known.sure(text)) {
+	if text == "" {
+		return ""
+	}
+	for _, known := range beginningWith[text[0]] {
+		if strings.HasPrefix(text, known.begin) && strings.Contains(text, known.part) && (known.likely == nil || known.likely(text)) && known.text.MatchString(text) && (known.sure == nil || known.sure(text)) {
 			return known.name
 		}
 	}
 	return ""
 }
 
-// encodedBehind reports whether one of the signs stands in the text, and only what
-// hexadecimal and base64 are written with behind the last of them. No signs: true.
-func encodedBehind(text, signs string) bool {
-	if signs == "" {
-		return true
-	}
-	at := strings.LastIndexAny(text, signs)
-	if at < 0 {
-		return false
-	}
-	for _, c := range []byte(text[at+1:]) {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '+' || c == '/' || c == '=') {
+// inParts reports whether a text may be of parts with : or . between them, the last
+// of them hexadecimal or base64, and one of them as long as an IV is: 12 or 16 bytes.
+func inParts(text string) bool {
+	last := len(text) - 1
+	for ; last >= 0 && text[last] != ':' && text[last] != '.'; last-- {
+		switch c := text[last]; {
+		case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '+' || c == '/' || c == '=':
+		default:
 			return false
 		}
 	}
-	return true
+	for start, i := 0, 0; i <= last; i++ {
+		if text[i] == ':' || text[i] == '.' {
+			switch i - start {
+			case 16, 24, 32:
+				return true
+			}
+			start = i + 1
+		}
+	}
+	switch len(text) - 1 - last {
+	case 16, 24, 32:
+		return last >= 0
+	}
+	return false
 }
 
-var resemblances = []struct {
+// resemblance is a format that is told by its looks.
+type resemblance struct {
 	name string
-	// How every text that matches begins, what stands in it, and signs of which one
-	// does, behind the last of which it is hexadecimal or base64: nearly all tokens are
+	// With which byte every text that matches begins ("": with any, or with begin), with
+	// which text, what stands in it, and what else is true of it: nearly all tokens are
 	// let through for the lack of these, which costs far less than the rest.
-	begin, part, signs string
+	first, begin, part string
+	likely             func(string) bool
 	text               *regexp.Regexp
 	sure               func(string) bool
-}{
-	{"Fernet", "", "gAAAA", "", regexp.MustCompile(`^.{0,16}gAAAA[A-Za-z0-9_-]{90,}={0,2}'?$`), nil},
-	{"Better Auth", "$ba$", "", "", regexp.MustCompile(`^\$ba\$[^$]+\$[0-9a-f]{80,}$`), nil},
-	{"OpenSSL or CryptoJS", "U2FsdGVkX1", "", "", regexp.MustCompile(`^U2FsdGVkX1[89+/][A-Za-z0-9+/\s]{20,}={0,2}$`), nil},
-	{"OpenSSL or CryptoJS", "53616", "", "", regexp.MustCompile(`^(?i:53616c7465645f5f)[0-9A-Fa-f]{48,}$`), nil},
-	{"prisma-field-encryption", "v", ".aesgcm256.", "", regexp.MustCompile(`^v[0-9]+\.aesgcm256\.[0-9a-f]{8}\.`), nil},
-	{"Vault's transit engine", "vault:v", "", "", regexp.MustCompile(`^vault:v[0-9]+:`), nil},
-	{"AWS KMS", "AQICAH", "", "", regexp.MustCompile(`^AQICAH[A-Za-z0-9+/]{100,}={0,2}$`), nil},
-	{"Iron", "Fe26.", "", "", regexp.MustCompile(`^Fe26\.[0-9]+\*`), nil},
-	{"OpenPGP", "-----BEGIN PGP MESSAGE", "", "", regexp.MustCompile(`^-----BEGIN PGP MESSAGE`), nil},
-	{"OpenPGP", "", "", "", regexp.MustCompile(`^(\\x|[hjw][A-Za-z0-9+/]|[8Cc][0-9A-Fa-f])`), isPGP},
-	{aesParts, "", "", ":.", regexp.MustCompile(`(?i)^` + nodeMark + `(([0-9a-f]{32}){1,4}:)?([0-9a-f]{24}|[0-9a-f]{32})[:.]([0-9a-f]{32}[:.]([0-9a-f]{2})+|([0-9a-f]{2})+[:.][0-9a-f]{32})$`), nil},
-	{aesParts, "", ":", "", regexp.MustCompile(`(?i)^` + nodeMark + `([0-9a-f]{32}:[0-9a-f]{24}:([0-9a-f]{2})+|([0-9a-f]{24}|[0-9a-f]{32}):([0-9a-f]{2}){16,})$`), nil},
-	{aesParts, "", "", ":.", regexp.MustCompile(`^` + nodeMark + `(` + b64of12or16 + `[:.]` + b64of16 + `[:.]` + b64 + `|` + b64of12or16 + `[:.]` + b64 + `[:.]` + b64of16 + `|` + b64of16 + `:` + b64of12or16 + `:` + b64 + `|` + b64of16 + `:[A-Za-z0-9+/]{22,}={0,2}|([A-Za-z0-9+/]{16}|[0-9a-f]{32}):[A-Za-z0-9+/]{22,}={1,2})$`), nil},
-	{"Twenty", "enc:v", "", "", regexp.MustCompile(`^enc:v[0-9]+:`), nil},
-	{"Rails' MessageEncryptor", "", "--", "", regexp.MustCompile(`^[A-Za-z0-9+/]{20,}={0,2}--([0-9a-f]{40,64}|[A-Za-z0-9+/]{16}--[A-Za-z0-9+/]{22}==)$`), nil},
-	{"Laravel", "eyJpdiI6", "", "", regexp.MustCompile(`^eyJpdiI6[A-Za-z0-9+/]{40,}={0,2}$`), envelope(base64.StdEncoding, "iv", "value")},
-	{"Active Record Encryption", "{", "", "", regexp.MustCompile(`^\{`), func(text string) bool { return hasFields(text, "p", "h") }},
-	{"a JSON envelope in base64", "eyJpdiI6", "", "", regexp.MustCompile(`^eyJpdiI6[A-Za-z0-9+/]{40,}={0,2}$`), func(text string) bool {
+}
+
+var resemblances = []resemblance{
+	{name: "Fernet", part: "gAAAA", text: regexp.MustCompile(`^.{0,16}gAAAA[A-Za-z0-9_-]{90,}={0,2}'?$`)},
+	{name: "Better Auth", begin: "$ba$", text: regexp.MustCompile(`^\$ba\$[^$]+\$[0-9a-f]{80,}$`)},
+	{name: "OpenSSL or CryptoJS", begin: "U2FsdGVkX1", text: regexp.MustCompile(`^U2FsdGVkX1[89+/][A-Za-z0-9+/\s]{20,}={0,2}$`)},
+	{name: "OpenSSL or CryptoJS", begin: "53616", text: regexp.MustCompile(`^(?i:53616c7465645f5f)[0-9A-Fa-f]{48,}$`)},
+	{name: "prisma-field-encryption", begin: "v", part: ".aesgcm256.", text: regexp.MustCompile(`^v[0-9]+\.aesgcm256\.[0-9a-f]{8}\.`)},
+	{name: "Vault's transit engine", begin: "vault:v", text: regexp.MustCompile(`^vault:v[0-9]+:`)},
+	{name: "AWS KMS", begin: "AQICAH", text: regexp.MustCompile(`^AQICAH[A-Za-z0-9+/]{100,}={0,2}$`)},
+	{name: "Iron", begin: "Fe26.", text: regexp.MustCompile(`^Fe26\.[0-9]+\*`)},
+	{name: "OpenPGP", begin: "-----BEGIN PGP MESSAGE", text: regexp.MustCompile(`^-----BEGIN PGP MESSAGE`)},
+	{name: "OpenPGP", first: `\hjw8Cc`, text: regexp.MustCompile(`^(\\x|[hjw][A-Za-z0-9+/]|[8Cc][0-9A-Fa-f])`), sure: isPGP},
+	{name: aesParts, likely: inParts, text: regexp.MustCompile(`^` + nodeMark + `((?i:` + hexParts + `)|` + b64Parts + `)$`)},
+	{name: "Twenty", begin: "enc:v", text: regexp.MustCompile(`^enc:v[0-9]+:`)},
+	{name: "Rails' MessageEncryptor", part: "--", text: regexp.MustCompile(`^[A-Za-z0-9+/]{20,}={0,2}--([0-9a-f]{40,64}|[A-Za-z0-9+/]{16}--[A-Za-z0-9+/]{22}==)$`)},
+	{name: "Laravel", begin: "eyJpdiI6", text: regexp.MustCompile(`^eyJpdiI6[A-Za-z0-9+/]{40,}={0,2}$`), sure: envelope(base64.StdEncoding, "iv", "value")},
+	{name: "Active Record Encryption", begin: "{", text: regexp.MustCompile(`^\{`), sure: func(text string) bool { return hasFields(text, "p", "h") }},
+	{name: "a JSON envelope in base64", begin: "eyJpdiI6", text: regexp.MustCompile(`^eyJpdiI6[A-Za-z0-9+/]{40,}={0,2}$`), sure: func(text string) bool {
 		fields := nodeFields([]byte(text))
 		return nodeField(fields, "iv") != nil && nodeField(fields, "ct") != nil
 	}},
-	{"a JSON envelope", "{", "", "", regexp.MustCompile(`^\{`), func(text string) bool {
+	{name: "a JSON envelope", begin: "{", text: regexp.MustCompile(`^\{`), sure: func(text string) bool {
 		fields := nodeFields([]byte(text))
 		return nodeField(fields, "iv") != nil && nodeField(fields, "ct") != nil || hasFields(text, "encrypted_credentials")
 	}},
 }
 
+// beginningWith are the resemblances of texts that begin with a byte.
+var beginningWith = func() (by [256][]*resemblance) {
+	for i := range resemblances {
+		known := &resemblances[i]
+		for first := range by {
+			if known.begin == "" && (known.first == "" || strings.IndexByte(known.first, byte(first)) >= 0) || known.begin != "" && known.begin[0] == byte(first) {
+				by[first] = append(by[first], known)
+			}
+		}
+	}
+	return by
+}()
+
 const (
 	aesParts = "AES with its IV, tag and ciphertext in parts"
 	// nodeMark is what applications' own code writes before the parts: "v1:", "enc:v2:".
 	nodeMark = `([A-Za-z][\w-]{0,15}:){0,2}`
+	hexParts = `(([0-9a-f]{32}){1,4}:)?([0-9a-f]{24}|[0-9a-f]{32})[:.]([0-9a-f]{32}[:.]([0-9a-f]{2})+|([0-9a-f]{2})+[:.][0-9a-f]{32})` +
+		`|[0-9a-f]{32}:[0-9a-f]{24}:([0-9a-f]{2})+|([0-9a-f]{24}|[0-9a-f]{32}):([0-9a-f]{2}){16,}`
+	b64Parts = b64of12or16 + `[:.]` + b64of16 + `[:.]` + b64 + `|` + b64of12or16 + `[:.]` + b64 + `[:.]` + b64of16 +
+		`|` + b64of16 + `:` + b64of12or16 + `:` + b64 + `|` + b64of16 + `:[A-Za-z0-9+/]{22,}={0,2}|([A-Za-z0-9+/]{16}|[0-9a-f]{32}):[A-Za-z0-9+/]{22,}={1,2}`
 	// Base64 with its padding, which no token has in its middle: of an IV or a tag.
 	b64, b64of16, b64of12or16 = `[A-Za-z0-9+/]+={0,2}`, `[A-Za-z0-9+/]{22}==`, `([A-Za-z0-9+/]{16}|[A-Za-z0-9+/]{22}==)`
 )
