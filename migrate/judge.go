@@ -29,6 +29,7 @@ type judge struct {
 	mu     sync.Mutex
 	hash   *hasher
 	claims claims
+	page   []item  // of the page that is judged
 	sent   *filter // what this run sent, where nothing was sent before and nobody else sends; nil: not kept
 }
 
@@ -87,23 +88,16 @@ func (j *judge) rows(ctx context.Context, rows []source.Row, news bool) ([]rulin
 	j.mu.Lock()
 	defer j.mu.Unlock()
 
-	items := make([]*item, len(rows))
-	// Claims are read before the checkpoint is: a token that is recorded in
-	// between is then seen in one of the two.
-	claimed := make(map[checkpoint.Hash]string)
-	for i := range rows {
-		if rows[i].Reason != "" {
-			continue
-		}
-		it := j.item(&rows[i])
-		items[i] = it
-		if key, ok := j.claims.owner(it.identity); ok {
-			claimed[it.identity] = key
-		}
-	}
+	items := j.items(rows)
+	defer clear(items) // they hold credentials
 	priors, err := j.priors(ctx, rows, items, news)
 	if err != nil {
 		return nil, err
+	}
+	for i := range items {
+		if it := &items[i]; it.mapped() && !it.settled(&priors[i]) { // else nobody asks for whom it is
+			it.identity = j.hash.identity(&rows[i])
+		}
 	}
 	senders, err := j.senders(ctx, items, priors)
 	if err != nil {
@@ -114,30 +108,35 @@ func (j *judge) rows(ctx context.Context, rows []source.Row, news bool) ([]rulin
 		return nil, err
 	}
 	now := j.now()
+	claimed := make(map[checkpoint.Hash]string) // by rows of this page
 	rulings := make([]ruling, len(rows))
 	for i := range rows {
+		it := &items[i]
 		prior, known := priors[i], priors[i].Outcome != ""
 		sent := recall(prior)
 		r := &rulings[i]
 		r.key, r.subject = rows[i].Key, rows[i].Token.Subject.ID
 		r.place = place{Connector: rows[i].Connector, Environment: rows[i].Token.Environment}
-		if items[i] == nil {
+		if !it.mapped() {
 			r.ended, r.detail = rowEnding(&rows[i])
 		} else {
-			owner, taken := claimed[items[i].identity]
+			owner, taken := claimed[it.identity]
+			if !taken && it.identity != (checkpoint.Hash{}) {
+				owner, taken = j.claims.owner(it.identity)
+			}
 			if !taken {
-				owner, taken = owners[items[i].identity]
+				owner, taken = owners[it.identity]
 			}
 			if taken && owner != r.key {
 				r.owner = owner
 			}
 			r.ended, r.detail = rule(facts{
-				item: items[i], prior: sent, known: known, run: j.run, retryFailed: j.retryFailed,
+				item: it, prior: sent, known: known, run: j.run, retryFailed: j.retryFailed,
 				owner: owner, owned: taken && owner != r.key, maxBytes: j.maxBytes, now: now,
 			}, &j.policy)
 		}
 		if r.ended.outcome == pending {
-			r.item = items[i]
+			r.item = new(*it)
 			r.item.standing, r.item.known = r.ended, known
 			if list := senders[r.item.identity]; len(list) > 0 {
 				r.item.others = len(list)
@@ -159,13 +158,13 @@ func (j *judge) rows(ctx context.Context, rows []source.Row, news bool) ([]rulin
 }
 
 // priors returns what the checkpoint knows of each row.
-func (j *judge) priors(ctx context.Context, rows []source.Row, items []*item, news bool) ([]checkpoint.Prior, error) {
+func (j *judge) priors(ctx context.Context, rows []source.Row, items []item, news bool) ([]checkpoint.Prior, error) {
 	if news {
 		return make([]checkpoint.Prior, len(rows)), nil
 	}
 	asked := make([]checkpoint.Asked, len(rows))
 	for i := range rows {
-		if asked[i].Key = rows[i].Key; items[i] != nil {
+		if asked[i].Key = rows[i].Key; items[i].mapped() {
 			asked[i].Fingerprint = items[i].fingerprint
 		}
 	}
@@ -174,10 +173,10 @@ func (j *judge) priors(ctx context.Context, rows []source.Row, items []*item, ne
 
 // senders returns the keys that were sent for the items' identities. What is settled
 // is not asked for, nor what certainly was never sent.
-func (j *judge) senders(ctx context.Context, items []*item, priors []checkpoint.Prior) (map[checkpoint.Hash][]string, error) {
+func (j *judge) senders(ctx context.Context, items []item, priors []checkpoint.Prior) (map[checkpoint.Hash][]string, error) {
 	var asked []checkpoint.Hash
-	for i, it := range items {
-		if it != nil && !it.settled(&priors[i]) && (j.sent == nil || j.sent.perhaps(it.identity)) {
+	for i := range items {
+		if it := &items[i]; it.mapped() && !it.settled(&priors[i]) && (j.sent == nil || j.sent.perhaps(it.identity)) {
 			asked = append(asked, it.identity)
 		}
 	}
@@ -214,23 +213,45 @@ func (j *judge) release(identity checkpoint.Hash, key string) {
 	j.claims.release(identity, key)
 }
 
-func (j *judge) item(row *source.Row) *item {
-	it := &item{key: row.Key, connector: row.Connector, token: row.Token, madeUp: row.MadeUpExpiry}
+// items returns what is made of rows, of each that is mapped to a token: whose it is is
+// left out. It is the judge's own until the next call.
+func (j *judge) items(rows []source.Row) []item {
+	j.page = slices.Grow(j.page[:0], len(rows))[:len(rows)]
+	for i := range rows {
+		if rows[i].Reason == "" {
+			j.make(&j.page[i], &rows[i])
+		}
+	}
+	return j.page
+}
+
+func (j *judge) make(it *item, row *source.Row) {
+	it.key, it.connector, it.token, it.madeUp = row.Key, row.Connector, row.Token, row.MadeUpExpiry
 	it.fingerprint, it.size = j.hash.fingerprint(row)
+}
+
+// item returns what is made of a row.
+func (j *judge) item(row *source.Row) *item {
+	it := new(item)
+	j.make(it, row)
 	it.identity = j.hash.identity(row)
 	return it
 }
 
+// mapped reports whether a row's item is filled in.
+func (it *item) mapped() bool { return it.fingerprint != checkpoint.Hash{} }
+
 // livingOwners returns who owns each identity: the first of the keys that were
 // sent for it whose row is still there and still for it. The source is asked only
 // where another row claims the identity now.
-func (j *judge) livingOwners(ctx context.Context, items []*item, priors []checkpoint.Prior, senders map[checkpoint.Hash][]string) (map[checkpoint.Hash]string, error) {
+func (j *judge) livingOwners(ctx context.Context, items []item, priors []checkpoint.Prior, senders map[checkpoint.Hash][]string) (map[checkpoint.Hash]string, error) {
 	if len(senders) == 0 {
 		return nil, nil
 	}
 	asked := make(map[string]bool)
-	for i, it := range items {
-		if it == nil || j.policy.SendDuplicates || it.settled(&priors[i]) { // whoever else there was
+	for i := range items {
+		it := &items[i]
+		if !it.mapped() || j.policy.SendDuplicates || it.settled(&priors[i]) { // whoever else there was
 			continue
 		}
 		for _, key := range senders[it.identity] {
