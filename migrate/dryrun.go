@@ -11,7 +11,6 @@ import (
 	"tokenmigrate/checkpoint"
 	"tokenmigrate/migrate/connect"
 	"tokenmigrate/migrate/report"
-	"tokenmigrate/source"
 )
 
 // projectedSizes are the chunk sizes that a dry run projects beside the
@@ -114,14 +113,17 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 	if err := p.src.Check(ctx); err != nil {
 		return err
 	}
-	var after source.Cursor
+	ctx, cancel := context.WithCancel(ctx)
+	ahead := &readAhead{pass: p}
+	defer ahead.wait()
+	defer cancel()
 	for end := false; !end; {
-		page, err := p.page(ctx, after)
+		page, err := ahead.next(ctx)
 		if err != nil {
 			return err
 		}
 		p.moved()
-		after, end = page.Next, page.End
+		end = page.End
 		rulings, err := p.judgeRows(ctx, page.Rows, false)
 		if err != nil {
 			return err

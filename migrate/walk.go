@@ -96,18 +96,21 @@ func (p *pass) walk(ctx context.Context) error {
 // feed reads pages, judges their rows and hands full chunks to the senders; at
 // the end of the source also those that are not full.
 func (p *pass) feed(ctx context.Context, chunks chan<- *chunk) error {
+	ctx, cancel := context.WithCancel(ctx)
+	ahead := &readAhead{pass: p}
+	defer ahead.wait()
+	defer cancel()
 	open := newChunker(p.ceiling(), p.o.ChunkBytes)
-	var after source.Cursor
 	for end := false; !end; {
 		if err := p.settleDoubts(ctx, open, chunks, false); err != nil {
 			return err
 		}
-		page, err := p.page(ctx, after)
+		page, err := ahead.next(ctx)
 		if err != nil {
 			return err
 		}
 		p.moved()
-		after, end = page.Next, page.End
+		end = page.End
 		p.countValues(page.Rows)
 		if end {
 			p.reachedEnd(len(page.Rows))
@@ -233,15 +236,6 @@ func (p *pass) countValues(rows []source.Row) {
 	}
 	p.sealed.Add(int64(sealed))
 	p.plain.Add(int64(plain))
-}
-
-// page reads the page behind after.
-func (p *pass) page(ctx context.Context, after source.Cursor) (page source.Page, err error) {
-	err = p.wait.database(ctx, theSource, func() (err error) {
-		page, err = p.src.Page(ctx, after)
-		return err
-	})
-	return page, err
 }
 
 // rowsByKey reads rows as they are now, and tells when that was.

@@ -1,0 +1,63 @@
+package migrate
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"tokenmigrate/source"
+)
+
+// readAhead reads a walk's pages one after the other. While the pages go through
+// quickly, as they do where little has to be sent, it reads the next one while the
+// last one is at work. Where the pace holds them up it does not: rows would only
+// wait, and be old when they are sent.
+type readAhead struct {
+	pass  *pass
+	after source.Cursor
+	asked time.Time // when the page that is at work was asked for; zero: none was
+	begun chan read // gets the page that is read ahead; nil: none is
+	under sync.WaitGroup
+}
+
+type read struct {
+	page source.Page
+	err  error
+}
+
+// aheadWithin is how long a page may have been at work for the next but one to be
+// read ahead: a small part of what makes a row old.
+const aheadWithin = time.Second
+
+// next returns the next page. It must not be called behind the end of the source.
+func (a *readAhead) next(ctx context.Context) (source.Page, error) {
+	now := a.pass.now()
+	quick := !a.asked.IsZero() && now.Sub(a.asked) < aheadWithin
+	a.asked = now
+	var r read
+	if a.begun != nil {
+		r = <-a.begun
+		a.begun = nil
+	} else {
+		r = a.read(ctx)
+	}
+	a.after = r.page.Next
+	if quick && r.err == nil && !r.page.End {
+		begun := make(chan read, 1)
+		a.begun = begun
+		a.under.Go(func() { begun <- a.read(ctx) })
+	}
+	return r.page, r.err
+}
+
+// read reads the page behind the last one.
+func (a *readAhead) read(ctx context.Context) (r read) {
+	r.err = a.pass.wait.database(ctx, theSource, func() (err error) {
+		r.page, err = a.pass.src.Page(ctx, a.after)
+		return err
+	})
+	return r
+}
+
+// wait returns when nothing is read any more.
+func (a *readAhead) wait() { a.under.Wait() }
