@@ -69,6 +69,8 @@ type pass struct {
 	cut      context.Context
 	cutShort context.CancelFunc // ends cut
 
+	walking *errgroup.Group // the goroutines of the walk that is under way
+
 	blank bool // nothing of the migration was on record when the run began
 
 	rows      atomic.Int64 // taken from the source in this walk

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -156,10 +157,12 @@ func (r *recorder) serve(ctx context.Context) (err error) {
 	}
 }
 
-// gather adds what else is waiting; it reports false when in was closed.
+// gather adds what else is waiting; it reports false when in was closed. It lets
+// others have the processor once, since who is about to hand something over would
+// else come too late for this transaction.
 func (r *recorder) gather(first *entry) ([]*entry, bool) {
 	entries := []*entry{first}
-	for len(entries) < maxEntries {
+	for yielded := false; len(entries) < maxEntries; {
 		select {
 		case e, ok := <-r.in:
 			if !ok {
@@ -167,7 +170,11 @@ func (r *recorder) gather(first *entry) ([]*entry, bool) {
 			}
 			entries = append(entries, e)
 		default:
-			return entries, true
+			if yielded {
+				return entries, true
+			}
+			yielded = true
+			runtime.Gosched()
 		}
 	}
 	return entries, true

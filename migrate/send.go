@@ -219,15 +219,36 @@ func (p *pass) withdraw(id uuid.UUID, c *chunk) error {
 // end records how items ended and removes the intent. Items that end for good
 // give up their claims.
 func (p *pass) end(c *chunk, id uuid.UUID, endings []checkpoint.Ending) error {
+	e := p.ending(c, id, endings)
+	return p.ended(c, e, p.recorder.commit(e))
+}
+
+// endSoon is end that does not wait for the transaction: what the sender does next is
+// recorded by the same one, or a later. What goes wrong ends the walk.
+func (p *pass) endSoon(c *chunk, id uuid.UUID, endings []checkpoint.Ending) error {
+	e := p.ending(c, id, endings)
+	if err := p.recorder.submit(e); err != nil {
+		return p.ended(c, e, err)
+	}
+	p.walking.Go(func() error { return p.ended(c, e, <-e.done) })
+	return nil
+}
+
+func (p *pass) ending(c *chunk, id uuid.UUID, endings []checkpoint.Ending) *entry {
 	e := &entry{answer: &checkpoint.Answer{Call: id, Endings: endings}}
 	for i, it := range c.items {
 		to := standing{endings[i].Outcome, endings[i].Reason}
 		e.moves.add(it.place(), it.standing, to)
 	}
 	p.step("before_record", c)
-	err := p.recorder.commit(e)
+	return e
+}
+
+// ended deals with how an entry of ending was recorded.
+func (p *pass) ended(c *chunk, e *entry, err error) error {
 	p.moved()
 	p.step("after_record", c)
+	endings := e.answer.Endings
 	if err == nil && slices.ContainsFunc(endings, func(e checkpoint.Ending) bool { return e.Outcome == checkpoint.Imported }) {
 		p.o.Watch.succeeded(p.now())
 	}
@@ -288,14 +309,17 @@ func (p *pass) recordAnswer(c *chunk, id uuid.UUID, m matching) ([]*chunk, error
 			open = p.judged(c.connector, !*m.succeeded[i]) || open
 		}
 	}
+	if m.named > 0 {
+		p.named.Add(1)
+	}
+	if len(unnamed) == 0 && !open {
+		return nil, p.endSoon(c, id, endings)
+	}
 	if err := p.end(c, id, endings); err != nil {
 		return nil, err
 	}
 	if open {
 		return nil, p.tooMuchRefused(c.connector)
-	}
-	if m.named > 0 {
-		p.named.Add(1)
 	}
 	return p.askAgain(c, unnamed, m.named == 0, news)
 }

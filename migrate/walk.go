@@ -68,6 +68,7 @@ func (p *pass) walk(ctx context.Context) error {
 	// which then reads no further, so that rows are young when they are sent.
 	chunks := make(chan *chunk)
 	g, ctx := errgroup.WithContext(ctx)
+	p.walking = g
 	for range p.o.Concurrency {
 		g.Go(func() error { return p.send(ctx, chunks) })
 	}
