@@ -32,29 +32,36 @@ func Resembles(text string) string {
 // inParts reports whether a text may be of parts with : or . between them, the last
 // of them hexadecimal or base64, and one of them as long as an IV is: 12 or 16 bytes.
 func inParts(text string) bool {
-	last := len(text) - 1
-	for ; last >= 0 && text[last] != ':' && text[last] != '.'; last-- {
-		switch c := text[last]; {
-		case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '+' || c == '/' || c == '=':
-		default:
-			return false
-		}
+	if strings.IndexByte(text, ':') < 0 && strings.IndexByte(text, '.') < 0 {
+		return false
 	}
-	for start, i := 0, 0; i <= last; i++ {
+	last := len(text) - 1
+	for encodes[text[last]] {
+		last--
+	}
+	if text[last] != ':' && text[last] != '.' {
+		return false
+	}
+	isIV := func(n int) bool { return n == 16 || n == 24 || n == 32 }
+	start := 0
+	for i := range last + 1 {
 		if text[i] == ':' || text[i] == '.' {
-			switch i - start {
-			case 16, 24, 32:
+			if isIV(i - start) {
 				return true
 			}
 			start = i + 1
 		}
 	}
-	switch len(text) - 1 - last {
-	case 16, 24, 32:
-		return last >= 0
-	}
-	return false
+	return isIV(len(text) - start)
 }
+
+// encodes are the bytes that hexadecimal and base64 are written with.
+var encodes = func() (set [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=") {
+		set[c] = true
+	}
+	return set
+}()
 
 // resemblance is a format that is told by its looks.
 type resemblance struct {
