@@ -2,7 +2,6 @@ package checkpoint
 
 import (
 	"context"
-	"encoding/binary"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -35,56 +34,74 @@ type Asked struct {
 // for. Of those that were imported as they are now, nearly all of a migration that
 // is done, it tells Outcome, Imported and RunID alone.
 func (s *Store) Priors(ctx context.Context, migration int64, asked []Asked) ([]Prior, error) {
-	const op = "look up tokens"
-	keys, fingerprints := make([]string, len(asked)), make(pgtype.FlatArray[[]byte], len(asked))
+	priors := make([]Prior, len(asked))
+	if err := s.settled(ctx, migration, asked, priors); err != nil {
+		return nil, pgerr.Wrap("look up tokens", err)
+	}
+	return priors, pgerr.Wrap("look up tokens", s.unsettled(ctx, migration, asked, priors))
+}
+
+// settled fills in the priors of the tokens that were imported as they are now. They
+// come as one row, since a row for each costs as much as finding it.
+func (s *Store) settled(ctx context.Context, migration int64, asked []Asked, priors []Prior) error {
+	keys, fingerprints := make([]string, 0, len(asked)), make(pgtype.FlatArray[[]byte], 0, len(asked))
+	places := make([]int, 0, len(asked))
 	for i := range asked {
-		keys[i] = asked[i].Key
 		if asked[i].Fingerprint != (Hash{}) {
-			fingerprints[i] = asked[i].Fingerprint[:]
+			keys, fingerprints, places = append(keys, asked[i].Key), append(fingerprints, asked[i].Fingerprint[:]), append(places, i)
 		}
+	}
+	if len(keys) == 0 {
+		return nil
 	}
 	// OFFSET leaves the planner one way, a look into the index for each token. Without
 	// statistics, as in every first run, it would rather read the whole migration.
-	rows, err := s.pool.Query(ctx, s.in(`
-		SELECT n, coalesce(run_id, 0), CASE WHEN NOT settled THEN outcome END,
-			CASE WHEN NOT settled THEN coalesce(connector, '') END, CASE WHEN NOT settled THEN coalesce(environment, '') END,
-			CASE WHEN NOT settled THEN coalesce(reason, '') END, CASE WHEN NOT settled THEN coalesce(detail, '') END,
-			CASE WHEN NOT settled THEN succeeded END, CASE WHEN NOT settled THEN attempts END,
-			CASE WHEN NOT settled THEN sent END, CASE WHEN NOT settled THEN imported END
+	var found, runs []int64
+	err := s.pool.QueryRow(ctx, s.in(`
+		SELECT array_agg(n), array_agg(coalesce(run_id, 0))
 		FROM unnest($2::text[], $3::bytea[]) WITH ORDINALITY AS a (key, fingerprint, n), LATERAL (
-			SELECT t.run_id, t.outcome, t.connector, t.environment, t.reason, t.detail, t.succeeded, t.attempts,
-				t.fingerprint AS sent, t.imported_fingerprint AS imported,
-				coalesce(t.outcome = 'imported' AND t.imported_fingerprint = a.fingerprint, false) AS settled
-			FROM {schema}.tokens AS t WHERE t.migration_id = $1 AND t.key = a.key OFFSET 0) AS t`), migration, keys, fingerprints)
-	if err != nil {
-		return nil, pgerr.Wrap(op, err)
+			SELECT t.run_id FROM {schema}.tokens AS t WHERE t.migration_id = $1 AND t.key = a.key
+				AND t.outcome = 'imported' AND t.imported_fingerprint = a.fingerprint OFFSET 0) AS t`), migration, keys, fingerprints).
+		Scan(&found, &runs)
+	for i, n := range found {
+		place := places[n-1]
+		priors[place] = Prior{Outcome: Imported, Imported: asked[place].Fingerprint, RunID: runs[i]}
 	}
-	defer rows.Close()
-	priors := make([]Prior, len(asked))
-	for rows.Next() {
-		n, run, settled := settledRow(rows)
-		if settled {
-			priors[n-1] = Prior{Outcome: Imported, Imported: asked[n-1].Fingerprint, RunID: run}
-			continue
-		}
-		var p Prior
-		var sent, imported []byte
-		if err := rows.Scan(nil, &p.RunID, (*string)(&p.Outcome), &p.Connector, &p.Environment, &p.Reason, &p.Detail, &p.Succeeded, &p.Attempts, &sent, &imported); err != nil {
-			return nil, pgerr.Wrap(op, err)
-		}
-		copy(p.Fingerprint[:], sent)
-		copy(p.Imported[:], imported)
-		priors[n-1] = p
-	}
-	return priors, pgerr.Wrap(op, rows.Err())
+	return err
 }
 
-// settledRow reads the first columns of a row of Priors, both of them bigint, in
-// binary as pgx asks for them, and whether the third is NULL. Most rows of a
-// second run need no more.
-func settledRow(rows pgx.Rows) (n, run int64, settled bool) {
-	raw := rows.RawValues()
-	return int64(binary.BigEndian.Uint64(raw[0])), int64(binary.BigEndian.Uint64(raw[1])), raw[2] == nil
+// unsettled fills in the priors of all others.
+func (s *Store) unsettled(ctx context.Context, migration int64, asked []Asked, priors []Prior) error {
+	var keys []string
+	var places []int
+	for i := range asked {
+		if priors[i].Outcome == "" {
+			keys, places = append(keys, asked[i].Key), append(places, i)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	rows, err := s.pool.Query(ctx, s.in(`
+		SELECT n, coalesce(connector, ''), coalesce(environment, ''), outcome, coalesce(reason, ''), coalesce(detail, ''),
+			succeeded, attempts, fingerprint, imported_fingerprint, coalesce(run_id, 0)
+		FROM unnest($2::text[]) WITH ORDINALITY AS a (key, n), LATERAL (
+			SELECT * FROM {schema}.tokens AS t WHERE t.migration_id = $1 AND t.key = a.key OFFSET 0) AS t`), migration, keys)
+	if err != nil {
+		return err
+	}
+	var n int64
+	var p Prior
+	var sent, imported []byte
+	_, err = pgx.ForEachRow(rows, []any{&n, &p.Connector, &p.Environment, (*string)(&p.Outcome), &p.Reason, &p.Detail,
+		&p.Succeeded, &p.Attempts, &sent, &imported, &p.RunID}, func() error {
+		p.Fingerprint, p.Imported = Hash{}, Hash{}
+		copy(p.Fingerprint[:], sent)
+		copy(p.Imported[:], imported)
+		priors[places[n-1]] = p
+		return nil
+	})
+	return err
 }
 
 // Owners returns which keys were last sent for the given identities: those that
