@@ -53,11 +53,11 @@ func (p *pass) loadDoubts(ctx context.Context) error {
 }
 
 // setDoubtsAside takes the rows of calls in doubt out of a page, counted as
-// pending, and returns the others with the entry that counts.
-func (p *pass) setDoubtsAside(rows []source.Row) ([]source.Row, *entry) {
+// pending, and returns the others, and their marks, with the entry that counts.
+func (p *pass) setDoubtsAside(rows []source.Row, marks []mark) ([]source.Row, []mark, *entry) {
 	e := &entry{}
 	if len(p.doubts.calls) == 0 {
-		return rows, e
+		return rows, marks, e
 	}
 	aside := make(map[string]bool)
 	for i := range p.doubts.calls {
@@ -65,10 +65,10 @@ func (p *pass) setDoubtsAside(rows []source.Row) ([]source.Row, *entry) {
 			aside[key] = true
 		}
 	}
-	kept := make([]source.Row, 0, len(rows))
+	kept, theirs := make([]source.Row, 0, len(rows)), make([]mark, 0, len(rows))
 	for i := range rows {
 		if !aside[rows[i].Key] {
-			kept = append(kept, rows[i])
+			kept, theirs = append(kept, rows[i]), append(theirs, marks[i])
 			continue
 		}
 		at := place{Connector: rows[i].Connector, Environment: rows[i].Token.Environment}
@@ -76,7 +76,7 @@ func (p *pass) setDoubtsAside(rows []source.Row) ([]source.Row, *entry) {
 		p.rows.Add(1)
 		e.moves.add(at, standing{}, standing{outcome: pending})
 	}
-	return kept, e
+	return kept, theirs, e
 }
 
 // settleDoubts turns calls that are certainly over into unknown tokens, and
@@ -172,7 +172,7 @@ func (p *pass) takeBack(ctx context.Context, open *chunker, chunks chan<- *chunk
 		e.moves.add(p.doubts.passed[key], was, standing{checkpoint.Unknown, reasonInDoubt})
 		delete(p.doubts.passed, key)
 	}
-	rulings, err := p.judgeRows(ctx, anew, false)
+	rulings, err := p.judgeAgain(ctx, anew)
 	if err != nil {
 		return err
 	}

@@ -118,13 +118,13 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 	defer ahead.wait()
 	defer cancel()
 	for end := false; !end; {
-		page, err := ahead.next(ctx)
+		page, marks, err := ahead.next(ctx)
 		if err != nil {
 			return err
 		}
 		p.moved()
 		end = page.End
-		rulings, err := p.judgeRows(ctx, page.Rows, false)
+		rulings, err := p.judgeRows(ctx, page.Rows, marks, false)
 		if err != nil {
 			return err
 		}

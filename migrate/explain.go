@@ -136,18 +136,18 @@ func (x *explainer) row(ctx context.Context) error {
 	} else if err := p.foreseeDoubts(ctx); err != nil {
 		return err
 	}
-	rulings, err := p.judge.rows(ctx, rows, false)
+	marks := p.judge.hash.marks(rows)
+	rulings, err := p.judge.rows(ctx, rows, marks, false)
 	if err != nil {
 		return err
 	}
 	s := &x.e.Source
 	s.State, s.Connector = report.Found, row.Connector
 	if row.Reason == "" {
-		it := p.judge.item(row)
 		s.Fields = x.fields(row)
 		x.e.Key = row.Token.Scrubber().Clean(x.e.Key)
 		if x.known != nil {
-			s.AsImported, s.AsSent = sameHash(x.known.Imported, it.fingerprint), sameHash(x.known.Fingerprint, it.fingerprint)
+			s.AsImported, s.AsSent = sameHash(x.known.Imported, marks[0].fingerprint), sameHash(x.known.Fingerprint, marks[0].fingerprint)
 		}
 	}
 	x.next(&rulings[0])

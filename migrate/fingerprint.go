@@ -19,6 +19,7 @@ const hashVersion = 1
 // hasher takes fingerprints and identities under a migration's key. It is not
 // safe for concurrent use.
 type hasher struct {
+	key         []byte
 	mac         hash.Hash
 	destination string
 	scratch     []byte
@@ -26,7 +27,26 @@ type hasher struct {
 }
 
 func newHasher(key []byte, destination string) *hasher {
-	return &hasher{mac: hmac.New(sha256.New, key), destination: destination}
+	return &hasher{key: key, mac: hmac.New(sha256.New, key), destination: destination}
+}
+
+// mark is what tells a row's token from another one's, and its size in a request body;
+// the zero mark is of a row that is mapped to none.
+type mark struct {
+	fingerprint checkpoint.Hash
+	size        int
+}
+
+// marks returns the marks of rows. It is safe for concurrent use.
+func (h *hasher) marks(rows []source.Row) []mark {
+	own := newHasher(h.key, h.destination)
+	marks := make([]mark, len(rows))
+	for i := range rows {
+		if rows[i].Reason == "" {
+			marks[i].fingerprint, marks[i].size = own.fingerprint(&rows[i])
+		}
+	}
+	return marks
 }
 
 // fingerprint tells whether what would be sent differs from what was: it covers

@@ -84,26 +84,25 @@ func (r *ruling) local() checkpoint.Local {
 
 // rows judges the rows of one page, in their order. With news the checkpoint cannot
 // know any of their keys.
-func (j *judge) rows(ctx context.Context, rows []source.Row, news bool) ([]ruling, error) {
+func (j *judge) rows(ctx context.Context, rows []source.Row, marks []mark, news bool) ([]ruling, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 
-	items := j.items(rows)
-	defer clear(items) // they hold credentials
-	priors, err := j.priors(ctx, rows, items, news)
+	priors, err := j.priors(ctx, rows, marks, news)
 	if err != nil {
 		return nil, err
 	}
-	for i := range items {
-		if it := &items[i]; it.mapped() && !it.settled(&priors[i]) { // else nobody asks for whom it is
-			it.identity = j.hash.identity(&rows[i])
+	items := make([]*item, len(rows)) // of what is mapped and not settled
+	for i := range rows {
+		if marks[i] != (mark{}) && !marks[i].settled(&priors[i]) {
+			items[i] = j.item(&rows[i], marks[i])
 		}
 	}
-	senders, err := j.senders(ctx, items, priors)
+	senders, err := j.senders(ctx, items)
 	if err != nil {
 		return nil, err
 	}
-	owners, err := j.livingOwners(ctx, items, priors, senders)
+	owners, err := j.livingOwners(ctx, items, senders)
 	if err != nil {
 		return nil, err
 	}
@@ -111,32 +110,34 @@ func (j *judge) rows(ctx context.Context, rows []source.Row, news bool) ([]rulin
 	claimed := make(map[checkpoint.Hash]string) // by rows of this page
 	rulings := make([]ruling, len(rows))
 	for i := range rows {
-		it := &items[i]
 		prior, known := priors[i], priors[i].Outcome != ""
 		sent := recall(prior)
 		r := &rulings[i]
 		r.key, r.subject = rows[i].Key, rows[i].Token.Subject.ID
 		r.place = place{Connector: rows[i].Connector, Environment: rows[i].Token.Environment}
-		if !it.mapped() {
-			r.ended, r.detail = rowEnding(&rows[i])
-		} else {
-			owner, taken := claimed[it.identity]
-			if !taken && it.identity != (checkpoint.Hash{}) {
-				owner, taken = j.claims.owner(it.identity)
+		switch {
+		case items[i] != nil:
+			owner, taken := claimed[items[i].identity]
+			if !taken {
+				owner, taken = j.claims.owner(items[i].identity)
 			}
 			if !taken {
-				owner, taken = owners[it.identity]
+				owner, taken = owners[items[i].identity]
 			}
 			if taken && owner != r.key {
 				r.owner = owner
 			}
 			r.ended, r.detail = rule(facts{
-				item: it, prior: sent, known: known, run: j.run, retryFailed: j.retryFailed,
+				item: items[i], prior: sent, known: known, run: j.run, retryFailed: j.retryFailed,
 				owner: owner, owned: taken && owner != r.key, maxBytes: j.maxBytes, now: now,
 			}, &j.policy)
+		case marks[i] != mark{}:
+			r.ended = settledAs(&prior, j.run)
+		default:
+			r.ended, r.detail = rowEnding(&rows[i])
 		}
 		if r.ended.outcome == pending {
-			r.item = new(*it)
+			r.item = items[i]
 			r.item.standing, r.item.known = r.ended, known
 			if list := senders[r.item.identity]; len(list) > 0 {
 				r.item.others = len(list)
@@ -158,25 +159,23 @@ func (j *judge) rows(ctx context.Context, rows []source.Row, news bool) ([]rulin
 }
 
 // priors returns what the checkpoint knows of each row.
-func (j *judge) priors(ctx context.Context, rows []source.Row, items []item, news bool) ([]checkpoint.Prior, error) {
+func (j *judge) priors(ctx context.Context, rows []source.Row, marks []mark, news bool) ([]checkpoint.Prior, error) {
 	if news {
 		return make([]checkpoint.Prior, len(rows)), nil
 	}
 	asked := make([]checkpoint.Asked, len(rows))
 	for i := range rows {
-		if asked[i].Key = rows[i].Key; items[i].mapped() {
-			asked[i].Fingerprint = items[i].fingerprint
-		}
+		asked[i] = checkpoint.Asked{Key: rows[i].Key, Fingerprint: marks[i].fingerprint}
 	}
 	return j.known.Priors(ctx, j.migration, asked)
 }
 
-// senders returns the keys that were sent for the items' identities. What is settled
-// is not asked for, nor what certainly was never sent.
-func (j *judge) senders(ctx context.Context, items []item, priors []checkpoint.Prior) (map[checkpoint.Hash][]string, error) {
+// senders returns the keys that were sent for the items' identities. What certainly
+// never was is not asked for.
+func (j *judge) senders(ctx context.Context, items []*item) (map[checkpoint.Hash][]string, error) {
 	var asked []checkpoint.Hash
-	for i := range items {
-		if it := &items[i]; it.mapped() && !it.settled(&priors[i]) && (j.sent == nil || j.sent.perhaps(it.identity)) {
+	for _, it := range items {
+		if it != nil && (j.sent == nil || j.sent.perhaps(it.identity)) {
 			asked = append(asked, it.identity)
 		}
 	}
@@ -186,9 +185,18 @@ func (j *judge) senders(ctx context.Context, items []item, priors []checkpoint.P
 	return j.known.Owners(ctx, j.migration, asked)
 }
 
-// settled tells that a token was imported as it is now.
-func (it *item) settled(p *checkpoint.Prior) bool {
-	return p.Outcome == checkpoint.Imported && p.Imported == it.fingerprint
+// settled tells that a token was imported as it is now. What else there is to know of
+// it changes nothing then, not even whose it is.
+func (m *mark) settled(p *checkpoint.Prior) bool {
+	return p.Outcome == checkpoint.Imported && p.Imported == m.fingerprint
+}
+
+// settledAs is how a settled token is counted.
+func settledAs(p *checkpoint.Prior, run int64) standing {
+	if p.Outcome == checkpoint.Imported && p.RunID == run {
+		return standing{checkpoint.Imported, ""}
+	}
+	return standing{unchanged, ""}
 }
 
 // same tells that a row that was read again is what the item was made of.
@@ -213,45 +221,24 @@ func (j *judge) release(identity checkpoint.Hash, key string) {
 	j.claims.release(identity, key)
 }
 
-// items returns what is made of rows, of each that is mapped to a token: whose it is is
-// left out. It is the judge's own until the next call.
-func (j *judge) items(rows []source.Row) []item {
-	j.page = slices.Grow(j.page[:0], len(rows))[:len(rows)]
-	for i := range rows {
-		if rows[i].Reason == "" {
-			j.make(&j.page[i], &rows[i])
-		}
-	}
-	return j.page
-}
-
-func (j *judge) make(it *item, row *source.Row) {
-	it.key, it.connector, it.token, it.madeUp = row.Key, row.Connector, row.Token, row.MadeUpExpiry
-	it.fingerprint, it.size = j.hash.fingerprint(row)
-}
-
 // item returns what is made of a row.
-func (j *judge) item(row *source.Row) *item {
-	it := new(item)
-	j.make(it, row)
-	it.identity = j.hash.identity(row)
-	return it
+func (j *judge) item(row *source.Row, m mark) *item {
+	return &item{
+		key: row.Key, connector: row.Connector, token: row.Token, madeUp: row.MadeUpExpiry,
+		fingerprint: m.fingerprint, size: m.size, identity: j.hash.identity(row),
+	}
 }
-
-// mapped reports whether a row's item is filled in.
-func (it *item) mapped() bool { return it.fingerprint != checkpoint.Hash{} }
 
 // livingOwners returns who owns each identity: the first of the keys that were
 // sent for it whose row is still there and still for it. The source is asked only
 // where another row claims the identity now.
-func (j *judge) livingOwners(ctx context.Context, items []item, priors []checkpoint.Prior, senders map[checkpoint.Hash][]string) (map[checkpoint.Hash]string, error) {
+func (j *judge) livingOwners(ctx context.Context, items []*item, senders map[checkpoint.Hash][]string) (map[checkpoint.Hash]string, error) {
 	if len(senders) == 0 {
 		return nil, nil
 	}
 	asked := make(map[string]bool)
-	for i := range items {
-		it := &items[i]
-		if !it.mapped() || j.policy.SendDuplicates || it.settled(&priors[i]) { // whoever else there was
+	for _, it := range items {
+		if it == nil || j.policy.SendDuplicates { // whoever else there was
 			continue
 		}
 		for _, key := range senders[it.identity] {
@@ -336,10 +323,7 @@ func rule(f facts, p *Policy) (standing, string) {
 	doubt := prior.Outcome == checkpoint.Unknown || prior.Outcome == checkpoint.Failed && prior.Reason == reasonUnavailable
 	imported := prior.Imported != (checkpoint.Hash{})
 	if imported && prior.Imported == it.fingerprint && !doubt {
-		if prior.Outcome == checkpoint.Imported && prior.RunID == f.run {
-			return standing{checkpoint.Imported, ""}, ""
-		}
-		return standing{unchanged, ""}, ""
+		return settledAs(&prior, f.run), ""
 	}
 	if same && prior.Outcome == checkpoint.Failed {
 		tried := prior.RunID == f.run

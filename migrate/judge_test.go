@@ -22,7 +22,7 @@ func testJudge(m *memory, policy Policy) *judge {
 // rule judges rows, which must succeed, and returns "outcome reason" of each.
 func (j *judge) endings(t *testing.T, rows ...source.Row) ([]string, []ruling) {
 	t.Helper()
-	rulings, err := j.rows(t.Context(), rows, false)
+	rulings, err := j.rows(t.Context(), rows, j.hash.marks(rows), false)
 	if err != nil {
 		t.Fatalf("judge rows: %v", err)
 	}
@@ -250,7 +250,7 @@ func TestJudge_PassesOnErrors(t *testing.T) {
 	m := newMemory()
 	m.failing = errors.New("away")
 	j := testJudge(m, Policy{})
-	if _, err := j.rows(t.Context(), []source.Row{userRow("1", "ada")}, false); !errors.Is(err, m.failing) {
+	if _, err := j.rows(t.Context(), []source.Row{userRow("1", "ada")}, j.hash.marks([]source.Row{userRow("1", "ada")}), false); !errors.Is(err, m.failing) {
 		t.Errorf("got error %v, want %v", err, m.failing)
 	}
 	if key, claimed := j.claims.owner(itemOf(userRow("1", "ada")).identity); claimed {
@@ -262,7 +262,7 @@ func TestJudge_SameSeesEveryChange(t *testing.T) {
 	t.Parallel()
 	j := testJudge(newMemory(), Policy{})
 	row := userRow("1", "ada")
-	it := j.item(&row)
+	it := itemOf(row)
 	if !j.same(it, &row) {
 		t.Error("a row that was read again without a change is not the same")
 	}

@@ -64,7 +64,7 @@ func testHasher() *hasher { return newHasher([]byte("a fixed key for tests"), "a
 // itemOf is a row as the judge makes an item of it.
 func itemOf(row source.Row) *item {
 	j := judge{hash: testHasher()}
-	return j.item(&row)
+	return j.item(&row, j.hash.marks([]source.Row{row})[0])
 }
 
 // numberedItem is an item that is told from others by n, of size bytes.

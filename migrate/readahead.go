@@ -21,16 +21,18 @@ type readAhead struct {
 }
 
 type read struct {
-	page source.Page
-	err  error
+	page  source.Page
+	marks []mark // of the page's rows
+	err   error
 }
 
 // aheadWithin is how long a page may have been at work for the next but one to be
 // read ahead: a small part of what makes a row old.
 const aheadWithin = time.Second
 
-// next returns the next page. It must not be called behind the end of the source.
-func (a *readAhead) next(ctx context.Context) (source.Page, error) {
+// next returns the next page, and the marks of its rows. It must not be called behind
+// the end of the source.
+func (a *readAhead) next(ctx context.Context) (source.Page, []mark, error) {
 	now := a.pass.now()
 	quick := !a.asked.IsZero() && now.Sub(a.asked) < aheadWithin
 	a.asked = now
@@ -47,7 +49,7 @@ func (a *readAhead) next(ctx context.Context) (source.Page, error) {
 		a.begun = begun
 		a.under.Go(func() { begun <- a.read(ctx) })
 	}
-	return r.page, r.err
+	return r.page, r.marks, r.err
 }
 
 // read reads the page behind the last one.
@@ -56,6 +58,7 @@ func (a *readAhead) read(ctx context.Context) (r read) {
 		r.page, err = a.pass.src.Page(ctx, a.after)
 		return err
 	})
+	r.marks = a.pass.judge.hash.marks(r.page.Rows)
 	return r
 }
 

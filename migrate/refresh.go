@@ -41,7 +41,7 @@ func (p *pass) refresh(ctx context.Context, c *chunk) (*chunk, []*chunk, error) 
 		}
 		p.judge.release(it.identity, it.key)
 	}
-	rulings, err := p.judgeRows(ctx, anew, false)
+	rulings, err := p.judgeAgain(ctx, anew)
 	if err != nil {
 		return nil, nil, err
 	}

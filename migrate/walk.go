@@ -106,7 +106,7 @@ func (p *pass) feed(ctx context.Context, chunks chan<- *chunk) error {
 		if err := p.settleDoubts(ctx, open, chunks, false); err != nil {
 			return err
 		}
-		page, err := ahead.next(ctx)
+		page, marks, err := ahead.next(ctx)
 		if err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ func (p *pass) feed(ctx context.Context, chunks chan<- *chunk) error {
 		if end {
 			p.reachedEnd(len(page.Rows))
 		}
-		if err := p.feedRows(ctx, open, chunks, page.Rows, page.ReadAt); err != nil {
+		if err := p.feedRows(ctx, open, chunks, page, marks); err != nil {
 			return err
 		}
 		p.read.Add(int64(len(page.Rows)))
@@ -133,9 +133,9 @@ func (p *pass) feed(ctx context.Context, chunks chan<- *chunk) error {
 
 // feedRows judges rows, has their endings recorded and hands over the chunks
 // that become full.
-func (p *pass) feedRows(ctx context.Context, open *chunker, chunks chan<- *chunk, rows []source.Row, readAt time.Time) error {
-	rows, e := p.setDoubtsAside(rows)
-	rulings, err := p.judgeRows(ctx, rows, p.blank && p.walkNo.Load() == 1)
+func (p *pass) feedRows(ctx context.Context, open *chunker, chunks chan<- *chunk, page source.Page, marks []mark) error {
+	rows, marks, e := p.setDoubtsAside(page.Rows, marks)
+	rulings, err := p.judgeRows(ctx, rows, marks, p.blank && p.walkNo.Load() == 1)
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (p *pass) feedRows(ctx context.Context, open *chunker, chunks chan<- *chunk
 		p.note(e, &rulings[i], rulings[i].place, standing{})
 	}
 	p.rows.Add(int64(len(rulings)))
-	return p.joinAll(ctx, open, chunks, e, rulings, readAt)
+	return p.joinAll(ctx, open, chunks, e, rulings, page.ReadAt)
 }
 
 // joinAll hands the entry that counts rulings to the recorder, and then their
@@ -216,14 +216,18 @@ func (p *pass) handOver(ctx context.Context, chunks chan<- *chunk, full ...*chun
 	return nil
 }
 
-// judgeRows judges rows, which may have been read again, in their order. With news
-// the checkpoint cannot know their keys.
-func (p *pass) judgeRows(ctx context.Context, rows []source.Row, news bool) (rulings []ruling, err error) {
+// judgeAgain judges rows that were read again, in their order.
+func (p *pass) judgeAgain(ctx context.Context, rows []source.Row) ([]ruling, error) {
+	return p.judgeRows(ctx, rows, p.judge.hash.marks(rows), false)
+}
+
+// judgeRows judges rows in their order. With news the checkpoint cannot know their keys.
+func (p *pass) judgeRows(ctx context.Context, rows []source.Row, marks []mark, news bool) (rulings []ruling, err error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
 	err = p.wait.database(ctx, eitherOne, func() (err error) {
-		rulings, err = p.judge.rows(ctx, rows, news)
+		rulings, err = p.judge.rows(ctx, rows, marks, news)
 		return err
 	})
 	return rulings, err
