@@ -1,0 +1,111 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tokenmigrate/source"
+)
+
+// numbered is a source of pages of one row each, whose reads it counts. Their keys and
+// cursors count up from 1; a page that is to fail does.
+type numbered struct {
+	walker
+	pages, reads int
+	failing      int // which read fails; 0: none
+	stuck        bool
+}
+
+func (c *numbered) Page(ctx context.Context, after source.Cursor) (source.Page, error) {
+	c.reads++
+	if c.stuck && c.reads > 2 {
+		<-ctx.Done()
+		return source.Page{}, ctx.Err()
+	}
+	if c.reads == c.failing {
+		return source.Page{Next: after}, stopped
+	}
+	n := strconv.Itoa(c.reads)
+	return source.Page{Rows: []source.Row{userRow(n, "u"+n)}, End: c.reads == c.pages, ReadAt: noon}, nil
+}
+
+// readingAhead calls do with what reads c in a bubble of its own.
+func readingAhead(t *testing.T, c *numbered, do func(ctx context.Context, a *readAhead)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := testPass(&Options{}, newMemory(), nil, 1)
+		p.src, p.now = c, time.Now
+		ctx, cancel := context.WithCancel(t.Context())
+		a := &readAhead{pass: p}
+		defer a.wait()
+		defer cancel()
+		do(ctx, a)
+	})
+}
+
+// A page is read ahead as long as pages go through within aheadWithin, and only then.
+func TestReadAhead_OnlyWherePagesGoThroughQuickly(t *testing.T) {
+	t.Parallel()
+	c := &numbered{pages: 9}
+	readingAhead(t, c, func(ctx context.Context, a *readAhead) {
+		for i, step := range []struct {
+			work  time.Duration // on the page
+			reads int           // when it was
+		}{
+			{0, 1}, // nothing is known of the pace yet
+			{aheadWithin / 2, 3},
+			{aheadWithin, 4},
+			{time.Minute, 4}, // the one before was at work for too long; this one was there already
+			{0, 5},
+			{0, 7},
+			{0, 8},
+			{0, 9},
+			{0, 9}, // the end
+		} {
+			page, marks, err := a.next(ctx)
+			if want := strconv.Itoa(i + 1); err != nil || page.Rows[0].Key != want || page.End != (i == 8) {
+				t.Fatalf("page %d: got %v and error %v, want the row %s", i+1, page.Rows, err, want)
+			}
+			if it := itemOf(page.Rows[0]); marks[0].size != it.size {
+				t.Errorf("page %d: got a mark of %d bytes, want %d", i+1, marks[0].size, it.size)
+			}
+			time.Sleep(step.work)
+			synctest.Wait()
+			if c.reads != step.reads {
+				t.Errorf("behind page %d: got %d pages read, want %d", i+1, c.reads, step.reads)
+			}
+		}
+	})
+}
+
+func TestReadAhead_FailsInItsTurn(t *testing.T) {
+	t.Parallel()
+	readingAhead(t, &numbered{pages: 9, failing: 3}, func(ctx context.Context, a *readAhead) {
+		for range 2 {
+			if _, _, err := a.next(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, _, err := a.next(ctx); !errors.Is(err, stopped) {
+			t.Errorf("got error %v, want %v", err, stopped)
+		}
+	})
+}
+
+// Who ends a walk early waits for what is read ahead, which the end of ctx ends: the
+// bubble would find a goroutine left over.
+func TestReadAhead_IsWaitedFor(t *testing.T) {
+	t.Parallel()
+	readingAhead(t, &numbered{pages: 9, stuck: true}, func(ctx context.Context, a *readAhead) {
+		for range 2 {
+			if _, _, err := a.next(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+	})
+}
