@@ -20,13 +20,16 @@ const (
 )
 
 // tendHeap has garbage collected when heapFloor is reached, or where more than half of
-// that is in use, at twice of what is. stop ends that. Who sets GOGC or GOMEMLIMIT has
-// decided otherwise.
+// that is in use, at twice of what is, and in any case at GOMEMLIMIT. stop ends that. Who
+// sets GOGC has decided otherwise.
 func tendHeap() (stop func()) {
-	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+	if os.Getenv("GOGC") != "" {
 		return func() {}
 	}
-	percent, limit := debug.SetGCPercent(-1), debug.SetMemoryLimit(heapFloor)
+	most := debug.SetMemoryLimit(-1)
+	percent := debug.SetGCPercent(-1)
+	tend := func() { debug.SetMemoryLimit(min(most, heapLimit(heapInUse()))) }
+	tend()
 	ended := make(chan struct{})
 	var tending sync.WaitGroup
 	tending.Go(func() {
@@ -35,7 +38,7 @@ func tendHeap() (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				debug.SetMemoryLimit(heapLimit(heapInUse()))
+				tend()
 			case <-ended:
 				return
 			}
@@ -44,7 +47,7 @@ func tendHeap() (stop func()) {
 	return func() {
 		close(ended)
 		tending.Wait()
-		debug.SetMemoryLimit(limit)
+		debug.SetMemoryLimit(most)
 		debug.SetGCPercent(percent)
 	}
 }

@@ -24,7 +24,8 @@ func TestHeapLimit(t *testing.T) {
 	}
 }
 
-// tendHeap sets the collector, leaves it to who set it otherwise, and puts it back.
+// tendHeap sets the collector, within what GOMEMLIMIT allows, leaves it to who set GOGC,
+// and puts it back.
 // It is the whole process's, so that a process of its own tries it.
 func TestTendHeap(t *testing.T) {
 	if os.Getenv("TEND_HEAP") != "" {
@@ -40,7 +41,8 @@ func TestTendHeap(t *testing.T) {
 	for _, c := range []struct{ env, want string }{
 		{"", "during -1 31457280, after 100 true"},
 		{"GOGC=150", "during 150 9223372036854775807, after 150 true"},
-		{"GOMEMLIMIT=64MiB", "during 100 67108864, after 100 false"},
+		{"GOMEMLIMIT=64MiB", "during -1 31457280, after 100 false"},
+		{"GOMEMLIMIT=20MiB", "during -1 20971520, after 100 false"},
 	} {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestTendHeap$", "-test.v")
 		cmd.Env = append(bareEnvironment(), "TEND_HEAP=1", c.env)
