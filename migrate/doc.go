@@ -9,7 +9,9 @@
 // a reason, or to be sent. What is to be sent joins its connector's one open
 // chunk. Full chunks go through an unbuffered channel to a fixed number of
 // senders; one recorder writes for all of them. Nothing grows with the number
-// of rows.
+// of rows. Where pages go through quickly the next one is read meanwhile, and no
+// sender waits for its last outcomes to be recorded before it writes its next intent:
+// both are one transaction then.
 //
 // # One call
 //
