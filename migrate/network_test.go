@@ -267,6 +267,9 @@ func TestNetwork_NoCallWhileOutcomesCannotBeRecorded(t *testing.T) {
 			if r.Calls.WaitedSeconds["checkpoint database"] < 1 && name == "gone" {
 				t.Errorf("waited for %v, want it to tell of the checkpoint database", r.Calls.WaitedSeconds)
 			}
+			if r.Calls.WaitedSeconds["recording"] < 1 {
+				t.Errorf("waited for %v, want it to tell of senders whose intents were not recorded", r.Calls.WaitedSeconds)
+			}
 		})
 	}
 }

@@ -98,7 +98,7 @@ func (p *pass) call(ctx context.Context, c *chunk) ([]*chunk, error) {
 		intent.Tokens[i] = it.asSent()
 	}
 	p.step("before_intent", c)
-	err := p.recorder.commit(&entry{intent: &intent})
+	err := p.commit(&entry{intent: &intent})
 	if claimed := new(claimedError); errors.As(err, &claimed) {
 		c.contest(claimed.keys)
 		p.waste()
@@ -210,17 +210,26 @@ func (p *pass) countCall(c *chunk, n int64) {
 	})
 }
 
+// commit has an entry recorded, and counts how long that takes as waited for: a slow
+// checkpoint is then told from the pace.
+func (p *pass) commit(e *entry) error {
+	start := p.now()
+	err := p.recorder.commit(e)
+	p.ledger.waited("recording", p.now().Sub(start).Seconds())
+	return err
+}
+
 // withdraw removes the intent of a call that was certainly not made, or that
 // was refused as a whole.
 func (p *pass) withdraw(id uuid.UUID, c *chunk) error {
-	return p.recorder.commit(&entry{answer: &checkpoint.Answer{Call: id}})
+	return p.commit(&entry{answer: &checkpoint.Answer{Call: id}})
 }
 
 // end records how items ended and removes the intent. Items that end for good
 // give up their claims.
 func (p *pass) end(c *chunk, id uuid.UUID, endings []checkpoint.Ending) error {
 	e := p.ending(c, id, endings)
-	return p.ended(c, e, p.recorder.commit(e))
+	return p.ended(c, e, p.commit(e))
 }
 
 // endSoon is end that does not wait for the transaction: what the sender does next is

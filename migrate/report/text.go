@@ -317,6 +317,8 @@ func waitTitle(cause string) string {
 		return "since the endpoint throttled"
 	case "paused":
 		return "since an operator paused it"
+	case "recording":
+		return "for the checkpoint to record"
 	}
 	return "for the " + cause
 }
