@@ -21,7 +21,7 @@ const (
 
 // tendHeap has garbage collected when heapFloor is reached, or where more than half of
 // that is in use, at twice of what is, and in any case at GOMEMLIMIT. stop ends that. Who
-// sets GOGC has decided otherwise.
+// sets GOGC has decided otherwise. It is the whole process's: only main may call it.
 func tendHeap() (stop func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}

@@ -33,9 +33,11 @@ func main() {
 	// net/http reports oddities of a connection through the standard logger, with
 	// up to 4 KiB of what the server sent, which may echo a credential.
 	log.SetOutput(io.Discard)
+	leaveHeap := tendHeap()
 	drain, cut, stop := signals()
 	code := run(drain, cut, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
 	stop()
+	leaveHeap()
 	atExit()
 	os.Exit(code)
 }

@@ -128,7 +128,6 @@ func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migr
 	for _, w := range cfg.Warnings {
 		log.Warn().Msg(w.String())
 	}
-	defer tendHeap()()
 	watch := new(migrate.Watch)
 	unlisten, err := a.listen(cmd, f, cfg, watch, log)
 	if err != nil {
