@@ -15,7 +15,7 @@ import (
 type readAhead struct {
 	pass  *pass
 	after source.Cursor
-	asked time.Time // when the page that is at work was asked for; zero: none was
+	given time.Time // when the page that is at work was returned; zero: none was
 	begun chan read // gets the page that is read ahead; nil: none is
 	under sync.WaitGroup
 }
@@ -33,9 +33,7 @@ const aheadWithin = time.Second
 // next returns the next page, and the marks of its rows. It must not be called behind
 // the end of the source.
 func (a *readAhead) next(ctx context.Context) (source.Page, []mark, error) {
-	now := a.pass.now()
-	quick := !a.asked.IsZero() && now.Sub(a.asked) < aheadWithin
-	a.asked = now
+	quick := !a.given.IsZero() && a.pass.now().Sub(a.given) < aheadWithin
 	var r read
 	if a.begun != nil {
 		r = <-a.begun
@@ -43,7 +41,7 @@ func (a *readAhead) next(ctx context.Context) (source.Page, []mark, error) {
 	} else {
 		r = a.read(ctx)
 	}
-	a.after = r.page.Next
+	a.after, a.given = r.page.Next, a.pass.now()
 	if quick && r.err == nil && !r.page.End {
 		begun := make(chan read, 1)
 		a.begun = begun

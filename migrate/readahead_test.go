@@ -18,10 +18,12 @@ type numbered struct {
 	pages, reads int
 	failing      int // which read fails; 0: none
 	stuck        bool
+	takes        time.Duration // of each read
 }
 
 func (c *numbered) Page(ctx context.Context, after source.Cursor) (source.Page, error) {
 	c.reads++
+	time.Sleep(c.takes)
 	if c.stuck && c.reads > 2 {
 		<-ctx.Done()
 		return source.Page{}, ctx.Err()
@@ -78,6 +80,23 @@ func TestReadAhead_OnlyWherePagesGoThroughQuickly(t *testing.T) {
 			if c.reads != step.reads {
 				t.Errorf("behind page %d: got %d pages read, want %d", i+1, c.reads, step.reads)
 			}
+		}
+	})
+}
+
+// How long reading takes does not count as work on a page.
+func TestReadAhead_OfASlowSource(t *testing.T) {
+	t.Parallel()
+	c := &numbered{pages: 9, takes: time.Minute}
+	readingAhead(t, c, func(ctx context.Context, a *readAhead) {
+		for range 2 {
+			if _, _, err := a.next(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if c.reads != 3 {
+			t.Errorf("got %d pages read, want the third under way", c.reads)
 		}
 	})
 }
