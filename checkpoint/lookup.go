@@ -63,11 +63,14 @@ func (s *Store) settled(ctx context.Context, migration int64, asked []Asked, pri
 			SELECT t.run_id FROM {schema}.tokens AS t WHERE t.migration_id = $1 AND t.key = a.key
 				AND t.outcome = 'imported' AND t.imported_fingerprint = a.fingerprint OFFSET 0) AS t`), migration, keys, fingerprints).
 		Scan(&found, &runs)
+	if err != nil {
+		return err
+	}
 	for i, n := range found {
 		place := places[n-1]
 		priors[place] = Prior{Outcome: Imported, Imported: asked[place].Fingerprint, RunID: runs[i]}
 	}
-	return err
+	return nil
 }
 
 // unsettled fills in the priors of all others.

@@ -36,16 +36,16 @@ func (p *pass) loadDoubts(ctx context.Context) error {
 			return err
 		}
 		p.doubts.calls = nil
-		tokens := 0
+		tokens, longest := 0, time.Duration(0)
 		for _, u := range left {
 			p.doubts.calls = append(p.doubts.calls, callInDoubt{u.ID, u.Keys, u.Identities, p.now().Add(u.Due + dueMargin)})
-			tokens += len(u.Keys)
+			tokens, longest = tokens+len(u.Keys), max(longest, u.Due)
 			for i, key := range u.Keys {
 				p.judge.claim(u.Identities[i], key)
 			}
 		}
 		if tokens > 0 {
-			p.log.Warn().Int("calls", len(left)).Int("tokens", tokens).
+			p.log.Warn().Int("calls", len(left)).Int("tokens", tokens).Stringer("wait", max(longest, 0).Round(time.Second)).
 				Msg("an earlier run ended before it recorded the answers to these calls; their tokens wait until the calls are certainly over")
 		}
 		return nil

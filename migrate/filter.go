@@ -14,7 +14,7 @@ const filterBlocks = 1 << 16
 // filter remembers the identities that were sent, so that the checkpoint need not be
 // asked for one that never was: a Bloom filter of two probes, both in one block, which
 // is what a processor fetches at once. It says "perhaps" too often and "never" never
-// wrongly. Its memory is taken page by page as it fills.
+// wrongly.
 type filter [filterBlocks]block
 
 type block [8]uint64

@@ -29,7 +29,6 @@ type judge struct {
 	mu     sync.Mutex
 	hash   *hasher
 	claims claims
-	page   []item  // of the page that is judged
 	sent   *filter // what this run sent, where nothing was sent before and nobody else sends; nil: not kept
 }
 

@@ -24,7 +24,7 @@ type numbered struct {
 func (c *numbered) Page(ctx context.Context, after source.Cursor) (source.Page, error) {
 	c.reads++
 	time.Sleep(c.takes)
-	if c.stuck && c.reads > 2 {
+	if c.stuck && c.reads == 3 {
 		<-ctx.Done()
 		return source.Page{}, ctx.Err()
 	}
@@ -55,22 +55,22 @@ func TestReadAhead_OnlyWherePagesGoThroughQuickly(t *testing.T) {
 	c := &numbered{pages: 9}
 	readingAhead(t, c, func(ctx context.Context, a *readAhead) {
 		for i, step := range []struct {
+			key   string
 			work  time.Duration // on the page
 			reads int           // when it was
 		}{
-			{0, 1}, // nothing is known of the pace yet
-			{aheadWithin / 2, 3},
-			{aheadWithin, 4},
-			{time.Minute, 4}, // the one before was at work for too long; this one was there already
-			{0, 5},
-			{0, 7},
-			{0, 8},
-			{0, 9},
-			{0, 9}, // the end
+			{"1", 0, 1}, // nothing is known of the pace yet
+			{"2", aheadWithin / 2, 3},
+			{"3", aheadWithin, 4},
+			{"5", time.Minute, 5}, // what was read ahead has waited for too long
+			{"6", 0, 6},
+			{"7", 0, 8},
+			{"8", 0, 9},
+			{"9", 0, 9}, // the end
 		} {
 			page, marks, err := a.next(ctx)
-			if want := strconv.Itoa(i + 1); err != nil || page.Rows[0].Key != want || page.End != (i == 8) {
-				t.Fatalf("page %d: got %v and error %v, want the row %s", i+1, page.Rows, err, want)
+			if err != nil || page.Rows[0].Key != step.key || page.End != (step.key == "9") {
+				t.Fatalf("page %d: got %v and error %v, want the row %s", i+1, page.Rows, err, step.key)
 			}
 			if it := itemOf(page.Rows[0]); marks[0].size != it.size {
 				t.Errorf("page %d: got a mark of %d bytes, want %d", i+1, marks[0].size, it.size)
@@ -126,5 +126,21 @@ func TestReadAhead_IsWaitedFor(t *testing.T) {
 			}
 		}
 		synctest.Wait()
+	})
+}
+
+// A read that hangs is given up with the page that it was to follow soon.
+func TestReadAhead_OfWhatHangs(t *testing.T) {
+	t.Parallel()
+	readingAhead(t, &numbered{pages: 9, stuck: true}, func(ctx context.Context, a *readAhead) {
+		for range 2 {
+			if _, _, err := a.next(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(aheadWithin)
+		if page, _, err := a.next(ctx); err != nil || page.Rows[0].Key != "4" {
+			t.Errorf("got %v and error %v, want the row as it is read again", page.Rows, err)
+		}
 	})
 }

@@ -236,7 +236,10 @@ func (p *pass) end(c *chunk, id uuid.UUID, endings []checkpoint.Ending) error {
 // recorded by the same one, or a later. What goes wrong ends the walk.
 func (p *pass) endSoon(c *chunk, id uuid.UUID, endings []checkpoint.Ending) error {
 	e := p.ending(c, id, endings)
-	if err := p.recorder.submit(e); err != nil {
+	start := p.now()
+	err := p.recorder.submit(e)
+	p.ledger.waited("recording", p.now().Sub(start).Seconds())
+	if err != nil {
 		return p.ended(c, e, err)
 	}
 	p.walking.Go(func() error { return p.ended(c, e, <-e.done) })

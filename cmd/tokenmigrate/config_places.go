@@ -306,7 +306,7 @@ func (v *value) checkConnector() {
 func warnOfShared(connectors []*value) {
 	first := map[string]*value{}
 	for _, v := range connectors {
-		if !v.filled() || v.text == skipConnector {
+		if !v.filled() || v.text == skipConnector || strings.Contains(v.text, replaceMe) {
 			continue
 		}
 		if other := first[v.text]; other != nil {

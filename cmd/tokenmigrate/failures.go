@@ -115,7 +115,7 @@ func (a *app) tellPending(ctx context.Context, store *checkpoint.Store, m checkp
 	if connector != "" {
 		whose = " of connector " + strconv.Quote(connector)
 	}
-	fmt.Fprintf(a.stderr, "tokenmigrate: %s rows%s are pending: they were not sent yet, and are not among the failures\n", grouped(pending), whose)
+	fmt.Fprintf(a.stderr, "tokenmigrate: %s rows%s are pending, and not among the failures: not sent yet, or sent by calls whose answers are not recorded\n", grouped(pending), whose)
 	for _, words := range why {
 		fmt.Fprintln(a.stderr, "tokenmigrate:", words)
 	}
