@@ -429,7 +429,7 @@ func (s *Store) queueIntent(q *pgx.Batch, l Lease, run int64, in *Intent, out *R
 	const insert = `
 		INSERT INTO {schema}.calls
 			(migration_id, id, shard, run_id, connector, environments, keys, fingerprints, identities, started_at, settle_after)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, clock_timestamp(), clock_timestamp() + $10::bigint * interval '1 microsecond'`
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, t, t + $10::bigint * interval '1 microsecond' FROM clock_timestamp() AS t`
 	const repeated = `
 		ON CONFLICT (id) DO UPDATE SET started_at = excluded.started_at, settle_after = excluded.settle_after`
 	args := []any{l.Migration, in.ID, l.Shard, run, in.Connector, environments, keys, fingerprints, identities, in.Settle.Microseconds()}
