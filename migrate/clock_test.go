@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -188,8 +189,11 @@ func TestRun_AFrozenCallIsNotMade(t *testing.T) {
 	var slept atomic.Int64
 	w.o.now = func() time.Time { return time.Now().Add(time.Duration(slept.Load())) }
 	w.source.Now = w.o.now
+	var mu sync.Mutex
 	steps := map[string]int{}
-	w.o.Step = func(name string, _ int) { // the one sender's goroutine
+	w.o.Step = func(name string, _ int) {
+		mu.Lock()
+		defer mu.Unlock()
 		if steps[name]++; name == "after_intent" && steps[name] == 2 {
 			slept.Store(int64(checkpoint.LeaseTTL + time.Second))
 		}

@@ -56,7 +56,8 @@ type Options struct {
 	Redact func(string) string
 	// Step is called at each step of a call, with its name and the call's number
 	// of tokens: before_intent, after_intent, after_call, before_record and
-	// after_record. The crash tests kill the process there. Nil: nobody asks.
+	// after_record. The crash tests kill the process there. It is called by several
+	// goroutines. Nil: nobody asks.
 	Step func(name string, tokens int)
 
 	// Watch lets others look on. Nil: nobody does. ProgressShown tells that somebody
