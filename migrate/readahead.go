@@ -10,15 +10,13 @@ import (
 
 // readAhead reads a walk's pages one after the other. While the pages go through
 // quickly, as they do where little has to be sent, it reads the next one while the
-// last one is at work. Where the pace holds them up it does not, and what was read ahead
-// of a page that is held up is read again: rows would only wait, and be old when they
-// are judged and sent.
+// last one is at work. Where the pace holds them up it does not: rows would only wait,
+// and be old when they are judged and sent.
 type readAhead struct {
 	pass  *pass
 	after source.Cursor
-	given time.Time          // when the page that is at work was returned; zero: none was
-	begun chan read          // gets the page that is read ahead; nil: none is
-	drop  context.CancelFunc // ends that
+	given time.Time // when the page that is at work was returned; zero: none was
+	begun chan read // gets the page that is read ahead; nil: none is
 	under sync.WaitGroup
 }
 
@@ -28,37 +26,47 @@ type read struct {
 	err   error
 }
 
-// aheadWithin is how long a page may be at work for the next one, read meanwhile, to be
-// good, and the next but one to be read ahead: a small part of what makes a row old.
-const aheadWithin = time.Second
+const (
+	// aheadWithin is how long a page may have been at work for the next but one to be
+	// read ahead.
+	aheadWithin = time.Second
+	// aheadGood is how old a page that was read ahead may have become meanwhile. Opening
+	// its rows is part of that, which a slow cipher takes 10 seconds for.
+	aheadGood = 15 * time.Second
+)
 
 // next returns the next page, and the marks of its rows. It must not be called behind
 // the end of the source.
 func (a *readAhead) next(ctx context.Context) (source.Page, []mark, error) {
 	quick := !a.given.IsZero() && a.pass.now().Sub(a.given) < aheadWithin
-	var r read
-	switch {
-	case a.begun == nil:
-		r = a.read(ctx)
-	case quick:
-		r = <-a.begun
-	default: // it has waited too long
-		a.drop()
-		<-a.begun
-		r = a.read(ctx)
-	}
-	a.begun = nil
+	r := a.take(ctx)
 	a.after, a.given = r.page.Next, a.pass.now()
 	if quick && r.err == nil && !r.page.End {
 		begun := make(chan read, 1)
-		ctx, drop := context.WithCancel(ctx)
-		a.begun, a.drop = begun, drop
-		a.under.Go(func() {
-			defer drop()
-			begun <- a.read(ctx)
-		})
+		a.begun = begun
+		a.under.Go(func() { begun <- a.read(ctx) })
 	}
 	return r.page, r.marks, r.err
+}
+
+// take returns the page that was read ahead, or reads it: also where it has waited for
+// long, and where it could not be read while the page before it was at work, which may
+// have been hours ago.
+func (a *readAhead) take(ctx context.Context) read {
+	begun := a.begun
+	a.begun = nil
+	if begun == nil {
+		return a.read(ctx)
+	}
+	select {
+	case r := <-begun:
+		if r.err != nil || a.pass.now().Sub(r.page.ReadAt) >= aheadGood {
+			return a.read(ctx)
+		}
+		return r
+	default:
+		return <-begun
+	}
 }
 
 // read reads the page behind the last one.

@@ -3,40 +3,53 @@ package migrate
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/rs/zerolog"
+
+	"tokenmigrate/checkpoint"
 	"tokenmigrate/source"
 )
 
-// numbered is a source of pages of one row each, whose reads it counts. Their keys and
-// cursors count up from 1; a page that is to fail does.
+// numbered is a source of pages of one row each, whose key is the number of the read.
 type numbered struct {
 	walker
-	pages, reads int
-	failing      int // which read fails; 0: none
-	stuck        bool
-	takes        time.Duration // of each read
+	pages   int           // the read of this number is the end
+	failing []int         // reads that fail
+	stuck   int           // a read that hangs until it is cancelled; 0: none
+	takes   time.Duration // of each read
+	reads   int           // so far
+	ended   int           // of these, those that are over
 }
 
 func (c *numbered) Page(ctx context.Context, after source.Cursor) (source.Page, error) {
 	c.reads++
+	defer func() { c.ended++ }()
+	n, at := c.reads, time.Now()
 	time.Sleep(c.takes)
-	if c.stuck && c.reads == 3 {
+	if n == c.stuck {
 		<-ctx.Done()
 		return source.Page{}, ctx.Err()
 	}
-	if c.reads == c.failing {
+	if slices.Contains(c.failing, n) {
 		return source.Page{Next: after}, stopped
 	}
-	n := strconv.Itoa(c.reads)
-	return source.Page{Rows: []source.Row{userRow(n, "u"+n)}, End: c.reads == c.pages, ReadAt: noon}, nil
+	key := strconv.Itoa(n)
+	return source.Page{Rows: []source.Row{userRow(key, "u"+key)}, End: n == c.pages, ReadAt: at}, nil
 }
 
-// readingAhead calls do with what reads c in a bubble of its own.
-func readingAhead(t *testing.T, c *numbered, do func(ctx context.Context, a *readAhead)) {
+// reading is a readAhead in a bubble of its own.
+type reading struct {
+	*testing.T
+	*readAhead
+	ctx context.Context
+}
+
+func readingAhead(t *testing.T, c *numbered, do func(r *reading)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p := testPass(&Options{}, newMemory(), nil, 1)
@@ -45,16 +58,30 @@ func readingAhead(t *testing.T, c *numbered, do func(ctx context.Context, a *rea
 		a := &readAhead{pass: p}
 		defer a.wait()
 		defer cancel()
-		do(ctx, a)
+		do(&reading{t, a, ctx})
 	})
 }
 
-// A page is read ahead as long as pages go through within aheadWithin, and only then.
+// page takes the next page, which must have this key.
+func (r *reading) page(key string) source.Page {
+	r.Helper()
+	page, marks, err := r.next(r.ctx)
+	if err != nil || page.Rows[0].Key != key {
+		r.Fatalf("got %v and error %v, want the row %s", page.Rows, err, key)
+	}
+	if it := itemOf(page.Rows[0]); marks[0].fingerprint == (checkpoint.Hash{}) || marks[0].size != it.size {
+		r.Errorf("page %s: got the mark %v, want one of %d bytes", key, marks[0], it.size)
+	}
+	return page
+}
+
+// A page is read ahead as long as pages go through within aheadWithin, and only then,
+// and is good for aheadGood.
 func TestReadAhead_OnlyWherePagesGoThroughQuickly(t *testing.T) {
 	t.Parallel()
-	c := &numbered{pages: 9}
-	readingAhead(t, c, func(ctx context.Context, a *readAhead) {
-		for i, step := range []struct {
+	c := &numbered{pages: 10}
+	readingAhead(t, c, func(r *reading) {
+		for _, step := range []struct {
 			key   string
 			work  time.Duration // on the page
 			reads int           // when it was
@@ -62,85 +89,79 @@ func TestReadAhead_OnlyWherePagesGoThroughQuickly(t *testing.T) {
 			{"1", 0, 1}, // nothing is known of the pace yet
 			{"2", aheadWithin / 2, 3},
 			{"3", aheadWithin, 4},
-			{"5", time.Minute, 5}, // what was read ahead has waited for too long
-			{"6", 0, 6},
-			{"7", 0, 8},
-			{"8", 0, 9},
-			{"9", 0, 9}, // the end
+			{"4", time.Minute, 4}, // the one before was at work for too long; this one was there already
+			{"5", 0, 5},
+			{"6", aheadGood - 1, 7},
+			{"7", 0, 7},
+			{"8", aheadGood, 9},
+			{"10", 0, 10}, // the ninth has waited for too long; this is the end
 		} {
-			page, marks, err := a.next(ctx)
-			if err != nil || page.Rows[0].Key != step.key || page.End != (step.key == "9") {
-				t.Fatalf("page %d: got %v and error %v, want the row %s", i+1, page.Rows, err, step.key)
-			}
-			if it := itemOf(page.Rows[0]); marks[0].size != it.size {
-				t.Errorf("page %d: got a mark of %d bytes, want %d", i+1, marks[0].size, it.size)
+			page := r.page(step.key)
+			if page.End != (step.key == "10") {
+				t.Errorf("page %s: got end %t", step.key, page.End)
 			}
 			time.Sleep(step.work)
 			synctest.Wait()
 			if c.reads != step.reads {
-				t.Errorf("behind page %d: got %d pages read, want %d", i+1, c.reads, step.reads)
+				t.Errorf("behind page %s: got %d pages read, want %d", step.key, c.reads, step.reads)
 			}
 		}
 	})
 }
 
-// How long reading takes does not count as work on a page.
+// How long reading takes does not count as work on a page, and a page that is still
+// being read is waited for.
 func TestReadAhead_OfASlowSource(t *testing.T) {
 	t.Parallel()
 	c := &numbered{pages: 9, takes: time.Minute}
-	readingAhead(t, c, func(ctx context.Context, a *readAhead) {
-		for range 2 {
-			if _, _, err := a.next(ctx); err != nil {
-				t.Fatal(err)
-			}
-		}
+	readingAhead(t, c, func(r *reading) {
+		r.page("1")
+		r.page("2")
 		synctest.Wait()
 		if c.reads != 3 {
 			t.Errorf("got %d pages read, want the third under way", c.reads)
 		}
+		r.page("3")
 	})
 }
 
+// A page that could not be read while the one before it was at work is read again when
+// it is needed: the source may have been away hours ago. That error counts.
 func TestReadAhead_FailsInItsTurn(t *testing.T) {
 	t.Parallel()
-	readingAhead(t, &numbered{pages: 9, failing: 3}, func(ctx context.Context, a *readAhead) {
-		for range 2 {
-			if _, _, err := a.next(ctx); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, _, err := a.next(ctx); !errors.Is(err, stopped) {
+	readingAhead(t, &numbered{pages: 9, failing: []int{3}}, func(r *reading) {
+		r.page("1")
+		r.page("2")
+		synctest.Wait()
+		r.page("4")
+	})
+	readingAhead(t, &numbered{pages: 9, failing: []int{3, 4}}, func(r *reading) {
+		r.page("1")
+		r.page("2")
+		synctest.Wait()
+		if _, _, err := r.next(r.ctx); !errors.Is(err, stopped) {
 			t.Errorf("got error %v, want %v", err, stopped)
 		}
 	})
 }
 
-// Who ends a walk early waits for what is read ahead, which the end of ctx ends: the
-// bubble would find a goroutine left over.
-func TestReadAhead_IsWaitedFor(t *testing.T) {
+// A walk that ends early, here at its limit, ends what is read ahead, and waits for it.
+func TestFeed_WaitsForWhatIsReadAhead(t *testing.T) {
 	t.Parallel()
-	readingAhead(t, &numbered{pages: 9, stuck: true}, func(ctx context.Context, a *readAhead) {
-		for range 2 {
-			if _, _, err := a.next(ctx); err != nil {
-				t.Fatal(err)
-			}
+	synctest.Test(t, func(t *testing.T) {
+		c := &numbered{pages: 9, stuck: 3}
+		p := testPass(&Options{Limit: 2, ChunkBytes: 1 << 20}, newMemory(), nil, 1)
+		p.src, p.now, p.maxTokens = c, time.Now, 10
+		p.recorder = newRecorder(new(ledgerWriter), checkpoint.Lease{}, 1, p.ledger, p.kept, p.waitingFor, p.wait, zerolog.Nop())
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() { _ = p.recorder.serve(ctx) }()
+		chunks := make(chan *chunk, 1)
+		if err := p.feed(ctx, chunks); !errors.Is(err, errLimit) {
+			t.Fatalf("got error %v, want %v", err, errLimit)
 		}
-		synctest.Wait()
-	})
-}
-
-// A read that hangs is given up with the page that it was to follow soon.
-func TestReadAhead_OfWhatHangs(t *testing.T) {
-	t.Parallel()
-	readingAhead(t, &numbered{pages: 9, stuck: true}, func(ctx context.Context, a *readAhead) {
-		for range 2 {
-			if _, _, err := a.next(ctx); err != nil {
-				t.Fatal(err)
-			}
-		}
-		time.Sleep(aheadWithin)
-		if page, _, err := a.next(ctx); err != nil || page.Rows[0].Key != "4" {
-			t.Errorf("got %v and error %v, want the row as it is read again", page.Rows, err)
+		if c.reads != 3 || c.ended != 3 {
+			t.Errorf("got %d reads, %d of them over, want 3 and all over", c.reads, c.ended)
 		}
 	})
 }
