@@ -30,7 +30,7 @@ func Resembles(text string) string {
 }
 
 // inParts reports whether a text may be of parts with : or . between them, the last
-// of them hexadecimal or base64, and one of them as long as an IV is: 12 or 16 bytes.
+// of them hexadecimal or base64, and one before it as long as an IV is: 12 or 16 bytes.
 func inParts(text string) bool {
 	if strings.IndexByte(text, ':') < 0 && strings.IndexByte(text, '.') < 0 {
 		return false
@@ -42,17 +42,18 @@ func inParts(text string) bool {
 	if text[last] != ':' && text[last] != '.' {
 		return false
 	}
-	isIV := func(n int) bool { return n == 16 || n == 24 || n == 32 }
 	start := 0
 	for i := range last + 1 {
-		if text[i] == ':' || text[i] == '.' {
-			if isIV(i - start) {
-				return true
-			}
-			start = i + 1
+		if text[i] != ':' && text[i] != '.' {
+			continue
 		}
+		switch i - start {
+		case 16, 24, 32:
+			return true
+		}
+		start = i + 1
 	}
-	return isIV(len(text) - start)
+	return false
 }
 
 // encodes are the bytes that hexadecimal and base64 are written with.
@@ -105,8 +106,12 @@ var resemblances = []resemblance{
 var beginningWith = func() (by [256][]*resemblance) {
 	for i := range resemblances {
 		known := &resemblances[i]
+		firsts := known.first
+		if known.begin != "" {
+			firsts = known.begin[:1]
+		}
 		for first := range by {
-			if known.begin == "" && (known.first == "" || strings.IndexByte(known.first, byte(first)) >= 0) || known.begin != "" && known.begin[0] == byte(first) {
+			if firsts == "" || strings.IndexByte(firsts, byte(first)) >= 0 {
 				by[first] = append(by[first], known)
 			}
 		}
