@@ -187,6 +187,22 @@ func TestRecord_LostLease(t *testing.T) {
 	}
 }
 
+// The same holder that took the lease again is another worker to the one before, such
+// as a container that was restarted in its pod.
+func TestRecord_LeaseTakenAgainByItsHolder(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	again := begin(t, b.Store, "acme-slack", b.lease.Holder)
+	locals := []Local{{Key: "l", Outcome: Skipped, Reason: "expired"}}
+	if out := b.record(Batch{Locals: locals}); !out.LeaseLost {
+		t.Error("the first is not told that it lost the lease")
+	}
+	equal(t, "outcomes", b.tokens())
+	if out := again.record(Batch{Locals: locals}); out.LeaseLost {
+		t.Error("the second is told that it lost the lease")
+	}
+}
+
 func TestRecord_EndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -39,6 +39,21 @@ func TestRecord_IntentThenAnswer(t *testing.T) {
 	}
 }
 
+// What is written of an import is what is told of it, also where that is unusual.
+func TestRecord_ImportedInOtherWords(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	silent, told, reasoned := imported("a"), imported("b"), imported("c")
+	silent.Succeeded, told.Detail, reasoned.Reason = nil, "so it says", "again"
+	for _, e := range []Ending{silent, told, reasoned} {
+		b.call(e)
+	}
+	equal(t, "outcomes", b.tokens(),
+		"a slack/acme/production imported - - - attempts=1 sent=fa for=ia imported=fa once run=1 call",
+		"b slack/acme/production imported true - 'so it says' attempts=1 sent=fb for=ib imported=fb once run=1 call",
+		"c slack/acme/production imported true again - attempts=1 sent=fc for=ic imported=fc once run=1 call")
+}
+
 func TestRecord_WithdrawsAnIntent(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
