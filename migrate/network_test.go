@@ -228,6 +228,28 @@ func TestNetwork_IntentStandsAroundTheCall(t *testing.T) {
 	}
 }
 
+// A worker whose last call was settled by another, since it was thought dead, does not
+// take its answers for recorded, though nobody waited for them.
+func TestNetwork_TheLastAnswerIsSettledByAnother(t *testing.T) {
+	t.Parallel()
+	w := newNetwork(t, 5, sandbox.Options{})
+	w.o.Concurrency = 1
+	w.o.Step = func(name string, _ int) {
+		if name == "before_record" {
+			if _, err := w.db.Exec(t.Context(), `DELETE FROM tokenmigrate.calls`); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	r, err := w.start()()
+	if !errors.Is(err, ErrHeld) {
+		t.Errorf("got error %v, want %v", err, ErrHeld)
+	}
+	if c := r.Counts; c.Unknown != 5 || c.Read != 5 {
+		t.Errorf("got %+v, want all 5 unknown, as the other worker made them", c)
+	}
+}
+
 func TestNetwork_NoCallWhileOutcomesCannotBeRecorded(t *testing.T) {
 	t.Parallel()
 	const away, inFlight = 3 * time.Second, 300 * time.Millisecond

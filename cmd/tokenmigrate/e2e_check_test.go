@@ -192,6 +192,16 @@ func TestCheck_TellsThatAllIsWell(t *testing.T) {
 	}
 }
 
+// Connectors that init left to be filled in are not one connector.
+func TestCheck_OfADraft(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{}).fill(1).with("destination.connector", "", "destination.connectors", "{slack: scl_REPLACE_ME, github: scl_REPLACE_ME}")
+	c := r.command("check")
+	if c.code != 78 || strings.Count(c.stdout, "is not filled in yet") != 2 || strings.Contains(c.stdout+c.stderr, "is the connector of") {
+		t.Errorf("exit code %d, want 78, two connectors to be filled in, and no word of one that is shared\n%s%s", c.code, c.stdout, c.stderr)
+	}
+}
+
 // Each thing that may be wrong is told, with its remedy, and the rest is looked
 // at all the same.
 func TestCheck_TellsWhatIsWrong(t *testing.T) {

@@ -151,6 +151,9 @@ func TestListen_ShowsARunWhileItGoesOn(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+	if !strings.Contains(text, "\ngo_gc_gomemlimit_bytes 3.145728e+07\n") {
+		t.Error("the process does not tend its heap: go_gc_gomemlimit_bytes is not 30 MiB")
+	}
 	m := parseMetrics(t, text)
 	for _, c := range []struct {
 		what     string

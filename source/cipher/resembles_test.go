@@ -3,6 +3,7 @@ package cipher
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -60,6 +61,21 @@ func TestResembles(t *testing.T) {
 	} {
 		if got := Resembles(text); got != want {
 			t.Errorf("%.40s: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+// Every byte that an OpenPGP message begins with is known by each of its writings: else
+// one is sent as a token.
+func TestResembles_KnowsHowOpenPGPBegins(t *testing.T) {
+	for _, first := range []byte{0xc1, 0xc3, 0x84, 0x85, 0x8c, 0x8d} {
+		for second := range 256 {
+			raw := []byte{first, byte(second), 4, 3}
+			for _, text := range []string{hex.EncodeToString(raw), strings.ToUpper(hex.EncodeToString(raw)), `\x` + hex.EncodeToString(raw), base64.StdEncoding.EncodeToString(raw)} {
+				if !slices.ContainsFunc(beginningWith[text[0]], func(r *resemblance) bool { return r.name == "OpenPGP" && r.text.MatchString(text) }) {
+					t.Fatalf("%q: not looked at", text)
+				}
+			}
 		}
 	}
 }
