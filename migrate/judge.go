@@ -27,7 +27,7 @@ type judge struct {
 	now         func() time.Time
 
 	mu     sync.Mutex
-	hash   *hasher
+	hash   *hasher // but for marks, which anybody may take
 	claims claims
 	sent   *filter // what this run sent, where nothing was sent before and nobody else sends; nil: not kept
 }
