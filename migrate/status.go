@@ -81,6 +81,12 @@ func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report
 		if run.Alive && run.Waiting != "" && (r.Pace.Waiting == "" || r.Pace.Waiting == "pace") {
 			r.Pace.Waiting = run.Waiting // the first that waits for more than its turn
 		}
+		if run.InDoubt.Calls > 0 {
+			if r.InDoubt == nil {
+				r.InDoubt = new(report.InDoubt)
+			}
+			r.InDoubt.Calls, r.InDoubt.Tokens = r.InDoubt.Calls+run.InDoubt.Calls, r.InDoubt.Tokens+run.InDoubt.Tokens
+		}
 		r.Runs = append(r.Runs, stateOf(run, c))
 	}
 	r.Walk = laterWalk(runs, parts)

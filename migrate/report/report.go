@@ -186,6 +186,13 @@ type RunState struct {
 	LastError   string     `json:"lastError"`
 }
 
+// InDoubt are calls that a worker which is gone left behind without an answer on
+// record. A later run deals with them first.
+type InDoubt struct {
+	Calls  int64 `json:"calls"`
+	Tokens int64 `json:"tokens"`
+}
+
 // Remaining is the number of rows that were never reached.
 type Remaining struct {
 	Rows      int64 `json:"rows"`
@@ -216,7 +223,8 @@ type Report struct {
 	Counts     Counts           `json:"counts"`
 	Totals     map[string]int64 `json:"totals"` // by outcome, over all runs
 	Remaining  Remaining        `json:"remaining"`
-	Walk       *Walk            `json:"walk,omitempty"` // null in the first walk
+	Walk       *Walk            `json:"walk,omitempty"`    // null in the first walk
+	InDoubt    *InDoubt         `json:"inDoubt,omitempty"` // null: none, or the report is not made from the checkpoint
 	Reasons    map[string]int64 `json:"reasons"`
 	Connectors []Connector      `json:"connectors"`
 	Calls      Calls            `json:"calls"`

@@ -92,6 +92,9 @@ func (r *Report) statusLines(t *text) {
 	if r.running() {
 		line("waiting for", "%s", cmp.Or(r.Pace.Waiting, "nothing"))
 	}
+	if words := r.inDoubt(); words != "" {
+		line("in doubt", "%s", words)
+	}
 	if last := r.lastError(); last != "" {
 		line("last error", "%s", last)
 	}

@@ -45,9 +45,17 @@ func TestReport_WriteStatus(t *testing.T) {
 		t.Errorf("got\n%s", got)
 	}
 	b.Reset()
-	r.Pace.Waiting = "pace"
+	r.Pace.Waiting, r.InDoubt = "pace", &InDoubt{Calls: 1, Tokens: 100}
 	if err := r.WriteStatus(&b, StatusOptions{Now: now}); err != nil || !strings.Contains(b.String(), "left        about 50 rows, about 50s\n") {
 		t.Errorf("with nothing in its way: got %v\n%s", err, b.String())
+	}
+	const doubt = "1 call with 100 tokens, left by a worker that is gone, has no answer on record"
+	if !strings.Contains(b.String(), "in doubt    "+doubt) || strings.Contains(got, "in doubt") {
+		t.Errorf("calls in doubt: got\n%s", b.String())
+	}
+	b.Reset()
+	if err := r.WriteText(&b); err != nil || !strings.Contains(b.String(), "warning: "+doubt) {
+		t.Errorf("the report on calls in doubt: got %v\n%s", err, b.String())
 	}
 	b.Reset()
 	if err := r.WriteStatus(&b, StatusOptions{Now: now}); err != nil || !strings.Contains(b.String(), "slack/03") || strings.Contains(b.String(), " shards more") {

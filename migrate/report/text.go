@@ -49,7 +49,33 @@ func (r *Report) title() string {
 }
 
 // warnings returns those of the run and those of the store.
-func (r *Report) warnings() []string { return slices.Concat(r.Warnings, r.Store.Warnings) }
+func (r *Report) warnings() []string {
+	all := slices.Concat(r.Warnings, r.Store.Warnings)
+	if words := r.inDoubt(); words != "" {
+		all = slices.Insert(all, 0, words)
+	}
+	return all
+}
+
+// inDoubt tells of calls in doubt, and what becomes of them; empty: there are none.
+func (r *Report) inDoubt() string {
+	if r.InDoubt == nil {
+		return ""
+	}
+	by := "the next run"
+	if r.running() {
+		by = "the run"
+	}
+	return fmt.Sprintf("%s with %s, left by a worker that is gone, %s no answer on record: what became of these tokens is not known. Once the calls are certainly over, %s goes by policy.in_doubt",
+		count(r.InDoubt.Calls, "call"), count(r.InDoubt.Tokens, "token"), has(r.InDoubt.Calls), by)
+}
+
+func has(n int64) string {
+	if n == 1 {
+		return "has"
+	}
+	return "have"
+}
 
 // outcome is one part of the sum that makes the rows read.
 type outcome struct {
