@@ -215,10 +215,10 @@ func (c *checkup) failure(name, section string, err error) {
 			return
 		}
 	}
-	remedy := "correct " + section + ".url"
+	remedy := connectRemedy(err, section+".url", section+".password")
 	switch code := pgerr.CodeOf(err); {
 	case pgerr.ClassOf(err) == pgerr.Again && code == "":
-		c.away(name, "start the server, or correct host and port in "+section+".url, and see that this machine may reach it", "%v", err)
+		c.away(name, remedy, "%v", err)
 		return
 	case code == "57014":
 		remedy := "see the role's statement_timeout, and whether the server is busy"
@@ -230,18 +230,53 @@ func (c *checkup) failure(name, section string, err error) {
 	case pgerr.ClassOf(err) == pgerr.Again:
 		c.away(name, "try again when the server has recovered", "%v", err)
 		return
-	case strings.HasPrefix(code, "28"):
-		remedy = fmt.Sprintf("correct user and password in %s.url or %s.password, or let the server's pg_hba.conf admit them", section, section)
-	case code == "3D000":
-		remedy = "correct the database's name in " + section + ".url"
-	case strings.Contains(err.Error(), "TLS") || strings.Contains(err.Error(), "tls:"):
-		remedy = "correct sslmode or sslrootcert in " + section + ".url"
+	case remedy != "":
 	case code == "":
 		text, told := splitRemedy(err.Error())
 		c.fail(name, told, "%s", text)
 		return
+	default:
+		remedy = "correct " + section + ".url"
 	}
 	c.fail(name, remedy, "%v", err)
+}
+
+// connectRemedy says what to do where a database cannot be reached or lets nobody in;
+// empty: err is about something else. url and password name what tells where it is,
+// and who comes.
+func connectRemedy(err error, url, password string) string {
+	code := pgerr.CodeOf(err)
+	if refused := new(source.ConfigError); errors.As(err, &refused) {
+		code = refused.Code
+	}
+	switch {
+	case pgerr.ClassOf(err) == pgerr.Again && code == "":
+		return "start the server, or correct host and port in " + url + ", and see that this machine may reach it"
+	case strings.HasPrefix(code, "28"):
+		return fmt.Sprintf("correct user and password in %s or %s, or let the server's pg_hba.conf admit them", url, password)
+	case code == "3D000":
+		return "correct the database's name in " + url
+	case strings.Contains(err.Error(), "TLS") || strings.Contains(err.Error(), "tls:"):
+		return "correct sslmode or sslrootcert in " + url
+	}
+	return ""
+}
+
+// withRemedy adds to the error of connecting to a database what to do, and leaves any
+// other as it is. url and password are as in connectRemedy.
+func withRemedy(err error, url, password string) error {
+	var failed *pgerr.Error
+	var refused *source.ConfigError
+	switch {
+	case errors.As(err, &failed) && strings.HasPrefix(failed.Op, "connect to "):
+	case errors.As(err, &refused) && strings.HasPrefix(refused.Op, "connect to "):
+	default:
+		return err
+	}
+	if remedy := connectRemedy(err, url, password); remedy != "" {
+		return fmt.Errorf("%w; %s", err, remedy)
+	}
+	return err
 }
 
 // remedyAt is where the second part of a sentence of ours begins: what to do.

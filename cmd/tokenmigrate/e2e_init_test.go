@@ -347,7 +347,7 @@ func TestInit_TellsWhatCannotBe(t *testing.T) {
 		{name: "a broken URL with a password", args: []string{"--url", "postgres://app:" + password + "@@localhost:x/db"}, code: 78, says: []string{"--url"}},
 		{name: "a URL as argument", args: []string{"postgres://app:" + password + "@localhost/db"}, code: 78, says: []string{"takes no arguments"}},
 		{name: "no sslmode", args: []string{"--url", "postgres://app@db.example.com/db"}, code: 78, says: []string{"--url has no sslmode"}},
-		{name: "a database that is away", args: []string{"--url", "postgres://app@127.0.0.1:1/db"}, code: 5, says: []string{"connect to the source"}},
+		{name: "a database that is away", args: []string{"--url", "postgres://app@127.0.0.1:1/db"}, code: 5, says: []string{"connect to the source", "correct host and port in the connection string"}},
 	}
 	atOnce(t, 4, cases, func(c refusal) string { return c.name }, func(t *testing.T, c refusal) {
 		r := newRig(t, sandbox.Options{})

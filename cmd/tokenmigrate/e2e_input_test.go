@@ -48,11 +48,11 @@ func TestRun_TellsWhatCannotWork(t *testing.T) {
 		{name: "hidden rows", sql: `ALTER TABLE accounts ENABLE ROW LEVEL SECURITY; CREATE POLICY half ON accounts USING (id % 2 = 0)`,
 			url: asReader, code: 78, says: []string{"row-level security", "accounts"}},
 		{name: "a wrong password", url: func(r *rig, base string) string { return asRole(base, "postgres", "wrong-password") },
-			code: 78, says: []string{"password authentication failed"}},
+			code: 78, says: []string{"password authentication failed", "correct user and password in source.url or source.password"}},
 		{name: "an unknown database", url: func(r *rig, base string) string { return strings.Replace(base, "/t_", "/no_such_t_", 1) },
-			code: 78, says: []string{"does not exist"}},
+			code: 78, says: []string{"does not exist", "correct the database's name in source.url"}},
 		{name: "an unreachable source", url: func(r *rig, _ string) string { return "postgres://u:p@" + deadAddress(r) + "/db" },
-			code: 5, says: []string{"connect"}},
+			code: 5, says: []string{"connect", "correct host and port in source.url"}},
 	}
 	atOnce(t, 4, cases, func(c input) string { return c.name }, func(t *testing.T, c input) {
 		r := newRig(t, sandbox.Options{}).fill(100).with(c.conf...)
@@ -151,8 +151,8 @@ func TestRun_TellsWhatTheCheckpointLacks(t *testing.T) {
 		}, 78, []string{"tokenmigrate", "grant"}, false},
 		{"a wrong password", func(r *rig) {
 			r.env["CHECKPOINT_DATABASE_URL"] = asRole(r.env["CHECKPOINT_DATABASE_URL"], "postgres", "wrong-password")
-		}, 78, []string{"password authentication failed"}, true},
-		{"nobody listens", func(r *rig) { r.env["CHECKPOINT_DATABASE_URL"] = "postgres://u:p@" + deadAddress(r) + "/db" }, 5, []string{"checkpoint"}, true},
+		}, 78, []string{"password authentication failed", "checkpoint.url or checkpoint.password"}, true},
+		{"nobody listens", func(r *rig) { r.env["CHECKPOINT_DATABASE_URL"] = "postgres://u:p@" + deadAddress(r) + "/db" }, 5, []string{"correct host and port in checkpoint.url"}, true},
 		{"it says nothing", func(r *rig) {
 			l, err := net.Listen("tcp", "127.0.0.1:0") // takes connections into its backlog, and no more
 			if err != nil {

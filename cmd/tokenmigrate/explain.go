@@ -53,7 +53,7 @@ error (78). A KEY that begins with - goes behind --.`,
 			defer cancel()
 			store, err := a.openCheckpoint(start, cfg)
 			if err != nil {
-				return err
+				return withRemedy(err, "checkpoint.url", "checkpoint.password")
 			}
 			defer store.Close()
 			client, err := newClient(cfg, time.Second)
@@ -113,8 +113,8 @@ func openSource(ctx context.Context, cfg *Config, log zerolog.Logger) (*source.R
 	defer cancel()
 	from, err := readAs(ctx, cfg, log)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, withRemedy(err, "source.url", "source.password")
 	}
 	src, err := source.Open(ctx, cfg.Source.DB, from.options)
-	return src, &from.plan, err
+	return src, &from.plan, withRemedy(err, "source.url", "source.password")
 }

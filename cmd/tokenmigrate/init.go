@@ -58,7 +58,7 @@ store that opens them. Of several stores or tables, --store and --table choose.`
 				return &nothingFound{"no configuration was written: " + oneLine(err.Error())}
 			}
 			if err != nil {
-				return err
+				return withRemedy(err, "the connection string", "PGPASSWORD")
 			}
 			return a.tellSurvey(s)
 		},

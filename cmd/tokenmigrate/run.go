@@ -150,7 +150,7 @@ func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migr
 	defer cancel()
 	from, err := readAs(start, cfg, log)
 	if err != nil {
-		return err
+		return withRemedy(err, "source.url", "source.password")
 	}
 	from.options.Shard, from.options.Shards = f.shard.n, f.shard.of
 	for _, w := range from.plan.Warnings {
@@ -158,12 +158,12 @@ func (a *app) migrate(cmd *cobra.Command, f *runFlags, parts need, do func(*migr
 	}
 	src, err := source.Open(start, cfg.Source.DB, from.options)
 	if err != nil {
-		return err
+		return withRemedy(err, "source.url", "source.password")
 	}
 	defer src.Close()
 	store, err := a.openCheckpoint(ctx, cfg)
 	if err != nil {
-		return err
+		return withRemedy(err, "checkpoint.url", "checkpoint.password")
 	}
 	defer store.Close()
 

@@ -198,7 +198,7 @@ func (a *app) withCheckpoint(cmd *cobra.Command, parts need, do func(context.Con
 	defer cancel()
 	store, err := a.openCheckpoint(start, cfg)
 	if err != nil {
-		return err
+		return withRemedy(err, "checkpoint.url", "checkpoint.password")
 	}
 	defer store.Close()
 	m, err := store.Migration(start, cfg.Migration)
