@@ -146,7 +146,9 @@ func (t *keyTrial) problem(lost bool) string {
 		return fmt.Sprintf("%d of %d rows hold no tokens but what somebody encrypted %s", failed, t.rows, told)
 	case t.opened == 0 && failed == 1 && t.badKey == 1:
 		return "the only encrypted row that was found does not open " + told + ". Give the right keys in source.decrypt"
-	case t.opened == 0 && t.badKey > 0 || t.opened == 0 && failed >= sureFailures:
+	case t.opened == 0 && t.badKey == 0 && failed >= sureFailures: // whatever the keys
+		return fmt.Sprintf("none of %d rows opens that should be encrypted, most often because %s. See what source.params says of the cipher, and whether these values are encrypted at all", failed, told)
+	case t.opened == 0 && t.badKey > 0:
 		return fmt.Sprintf("none of %d encrypted rows opens, most often because %s. Give the right keys in source.decrypt, and what source.params says of the cipher", failed, told)
 	case !lost && t.badKey >= sureFailures && t.badKey*5 >= t.sealed():
 		return fmt.Sprintf("%d of %d encrypted rows do not open, most often because %s. Give all keys in source.decrypt; if some are lost for good, say by policy.max_failed how many rows may stay behind", t.badKey, t.sealed(), told)

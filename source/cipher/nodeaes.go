@@ -204,7 +204,7 @@ func (c *NodeAES) cut(data []byte) (rest []byte, prefixed, ok bool) {
 // Open returns the text.
 func (c *NodeAES) Open(v Value) ([]byte, error) {
 	if !c.Sealed(v) {
-		return nil, damaged("it has not the parts that the layout tells")
+		return nil, damaged("it has not the parts that the layout tells, as one of another layout or a plain one")
 	}
 	data, _, ok := c.cut(v.Data)
 	if !ok {
