@@ -27,12 +27,7 @@ type Run struct {
 	LastError   string
 	Alive       bool // its shard's lease has not lapsed
 	Holder      string
-	InDoubt     InDoubt // of the shard, whichever run left them
 }
-
-// InDoubt are calls whose intent stands although their worker is gone: nobody has
-// recorded whether they were made, and what was answered.
-type InDoubt struct{ Calls, Tokens int64 }
 
 // inForce chooses among the runs r of the migration m those under its present
 // number of shards. The counts tell it, they are of that part of the keys: whoever
@@ -81,13 +76,9 @@ func (s *Store) Runs(ctx context.Context, migration int64) ([]Run, error) {
 	rows, err := s.pool.Query(ctx, s.in(`
 		SELECT DISTINCT ON (r.shard) r.id, r.shard, r.version, r.mode, r.started_at, r.finished_at, r.heartbeat_at,
 			r.exit_code, r.counts, coalesce(r.waiting, ''), coalesce(r.last_error, ''),
-			a.alive, coalesce(l.holder, ''), c.calls, c.tokens
-		FROM {schema}.runs r JOIN {schema}.migrations m ON m.id = r.migration_id LEFT JOIN {schema}.leases l USING (migration_id, shard),
-			LATERAL (SELECT r.finished_at IS NULL AND coalesce(l.holder <> '' AND l.expires_at > clock_timestamp(), false) AS alive) AS a,
-			LATERAL (
-				SELECT count(*) AS calls, coalesce(sum(cardinality(keys)), 0) AS tokens FROM {schema}.calls
-				WHERE migration_id = $1 AND (shard = r.shard OR shard = $2 AND r.shard = 0) AND NOT (a.alive AND run_id = r.id)) AS c
-		WHERE r.migration_id = $1 AND `+inForce+` ORDER BY r.shard, r.id DESC`), migration, everybodys)
+			r.finished_at IS NULL AND coalesce(l.holder <> '' AND l.expires_at > clock_timestamp(), false), coalesce(l.holder, '')
+		FROM {schema}.runs r JOIN {schema}.migrations m ON m.id = r.migration_id LEFT JOIN {schema}.leases l USING (migration_id, shard)
+		WHERE r.migration_id = $1 AND `+inForce+` ORDER BY r.shard, r.id DESC`), migration)
 	if err != nil {
 		return nil, pgerr.Wrap("read the runs", err)
 	}
@@ -95,8 +86,7 @@ func (s *Store) Runs(ctx context.Context, migration int64) ([]Run, error) {
 		var r Run
 		var finished *time.Time
 		err := row.Scan(&r.ID, &r.Shard, &r.Version, &r.Mode, &r.StartedAt, &finished, &r.HeartbeatAt,
-			&r.ExitCode, &r.Counts, &r.Waiting, &r.LastError, &r.Alive, &r.Holder,
-			&r.InDoubt.Calls, &r.InDoubt.Tokens)
+			&r.ExitCode, &r.Counts, &r.Waiting, &r.LastError, &r.Alive, &r.Holder)
 		if finished != nil {
 			r.FinishedAt = *finished
 		}

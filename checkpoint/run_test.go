@@ -6,8 +6,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 func TestRuns_TheNewestOfEachShard(t *testing.T) {
@@ -62,48 +60,6 @@ func TestRuns_TheNewestOfEachShard(t *testing.T) {
 	must(t, b.Release(t.Context(), l1))
 	equal(t, "after its release", show(), shard0,
 		fmt.Sprintf(`%d of shard 1: v1 run {"read": 5, "shards": 3} "" "3 tokens failed" exit=3 finished=true alive=false ""`, r1), shard2)
-}
-
-// What a worker has under way is in doubt once it is gone, until somebody settles it.
-func TestRuns_TellsCallsInDoubt(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
-	in := intent(imported("a"), imported("b"))
-	b.record(Batch{Intents: []Intent{in, intent(imported("c"))}})
-	want := func(when string, want ...InDoubt) {
-		t.Helper()
-		runs, err := b.Runs(t.Context(), b.lease.Migration)
-		must(t, err)
-		var got []InDoubt
-		for _, r := range runs {
-			got = append(got, r.InDoubt)
-		}
-		if !slices.Equal(got, want) {
-			t.Errorf("%s: got %+v, want %+v", when, got, want)
-		}
-	}
-	want("at work", InDoubt{})
-	lapse(t, b.Store)
-	want("dead", InDoubt{2, 3})
-	second := b.takeOver("second")
-	want("taken over", InDoubt{2, 3})
-	second.record(Batch{Intents: []Intent{intent(imported("d"))}})
-	want("the next at work", InDoubt{2, 3})
-	b.exec(`UPDATE {schema}.calls SET settle_after = now() WHERE id = $1`, in.ID)
-	_, err := second.Settle(t.Context(), second.lease, second.run, []uuid.UUID{in.ID})
-	must(t, err)
-	want("one settled", InDoubt{1, 1})
-	finish(t, b, second.run, 75, nil, "stopped")
-	must(t, b.Release(t.Context(), second.lease))
-	want("ended", InDoubt{2, 2})
-
-	for shard := range 2 {
-		l, err := b.Acquire(t.Context(), b.lease.Migration, shard, 2, "third", nil)
-		must(t, err)
-		_, err = b.StartRun(t.Context(), l, "v1", "run")
-		must(t, err)
-	}
-	want("cut into two shards", InDoubt{2, 2}, InDoubt{})
 }
 
 // failed fills a migration with n tokens that are not imported, every fifth of

@@ -47,6 +47,16 @@ func (s *Store) Unsettled(ctx context.Context, l Lease, run int64) ([]Unsettled,
 	return out, pgerr.Wrap("read the calls in doubt", err)
 }
 
+// InDoubt is how many calls of a migration, with how many tokens, stand of other runs
+// than those that alive lists: whose worker holds no lease any more, or has another one
+// by now. What they brought is not on record, and a run that follows settles them.
+func (s *Store) InDoubt(ctx context.Context, migration int64, alive []int64) (calls, tokens int64, err error) {
+	err = s.pool.QueryRow(ctx, s.in(`
+		SELECT count(*), coalesce(sum(cardinality(keys)), 0) FROM {schema}.calls WHERE migration_id = $1 AND run_id <> ALL (coalesce($2::bigint[], '{}'))`),
+		migration, alive).Scan(&calls, &tokens)
+	return calls, tokens, pgerr.Wrap("count the calls in doubt", err)
+}
+
 // Settle turns the tokens of the given intents into unknown ones, in doubt, and
 // removes the intents, in one transaction. Intents whose call may still be under
 // way are left alone; it returns those that stand no more. An intent that seems to

@@ -59,6 +59,30 @@ func TestUnsettled_TellsOfOtherRunsOnly(t *testing.T) {
 	}
 }
 
+func TestInDoubt_CallsOfThoseWhoAreNotAlive(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	want := func(when string, calls, tokens int64, alive ...int64) {
+		t.Helper()
+		c, n, err := b.InDoubt(t.Context(), b.lease.Migration, alive)
+		must(t, err)
+		if c != calls || n != tokens {
+			t.Errorf("%s: got %d calls with %d tokens, want %d with %d", when, c, n, calls, tokens)
+		}
+	}
+	want("nothing stands", 0, 0)
+	b.record(Batch{Intents: []Intent{intent(imported("a"), imported("b")), intent(imported("c"))}})
+	want("at work", 0, 0, b.run)
+	want("dead", 2, 3)
+	second := b.takeOver("second")
+	second.record(Batch{Intents: []Intent{intent(imported("d"))}})
+	want("the next is at work", 2, 3, second.run)
+	begin(t, b.Store, "another migration", "third").record(Batch{Intents: []Intent{intent(imported("a"))}})
+	want("of its migration alone", 3, 4)
+	b.exec(`UPDATE {schema}.calls SET shard = 1 WHERE run_id = $1`, second.run)
+	want("of any shard", 3, 4, 0)
+}
+
 func TestSettle_OnlyWhatIsDue(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

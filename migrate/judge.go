@@ -84,8 +84,8 @@ func (r *ruling) local() checkpoint.Local {
 // rows judges the rows of one page, in their order. With news the checkpoint cannot
 // know any of their keys.
 //
-// No claim is released between the look into the checkpoint and the ruling, since both
-// are under the lock: a token that is recorded meanwhile is seen in one of the two.
+// No claim is released between asking who was sent and the ruling, since both are
+// under the lock: a token that is recorded meanwhile is seen in one of the two.
 func (j *judge) rows(ctx context.Context, rows []source.Row, marks []mark, news bool) ([]ruling, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -255,6 +257,29 @@ func TestJudge_PassesOnErrors(t *testing.T) {
 	}
 	if key, claimed := j.claims.owner(itemOf(userRow("1", "ada")).identity); claimed {
 		t.Errorf("a page that could not be judged left a claim of key %s", key)
+	}
+}
+
+// A token that is recorded while a page is judged is seen in the checkpoint or among
+// the claims: no claim is given up in between.
+func TestJudge_ClaimsHoldWhileAPageIsJudged(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	j := testJudge(m, Policy{})
+	sent := itemOf(userRow("1", "ada"))
+	j.claim(sent.identity, sent.key)
+	var recording sync.WaitGroup
+	m.looked = func() { // and found nothing; now it is recorded
+		recording.Go(func() { j.release(sent.identity, sent.key) })
+		for range 1000 {
+			runtime.Gosched()
+		}
+	}
+	row := []source.Row{userRow("2", "ada")}
+	rulings, err := j.rows(t.Context(), row, j.hash.marks(row), false)
+	recording.Wait()
+	if err != nil || rulings[0].ended != (standing{checkpoint.Invalid, reasonDuplicate}) {
+		t.Errorf("got %+v and %v, want a duplicate", rulings, err)
 	}
 }
 

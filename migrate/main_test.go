@@ -90,6 +90,7 @@ type memory struct {
 	rows    map[string]source.Row
 	reread  [][]string // the keys of each reading
 	failing error
+	looked  func() // called once owners were looked up; nil: not
 }
 
 func newMemory() *memory {
@@ -110,6 +111,9 @@ func (m *memory) Owners(_ context.Context, _ int64, identities []checkpoint.Hash
 		if key, ok := m.owners[identity]; ok {
 			owners[identity] = []string{key}
 		}
+	}
+	if m.looked != nil {
+		m.looked()
 	}
 	return owners, m.failing
 }

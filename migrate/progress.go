@@ -285,7 +285,7 @@ func (p *pass) whole(ctx context.Context) (*report.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return StatusReport(p.migration, runs)
+	return Status(ctx, p.store, p.migration, runs)
 }
 
 // within calls do with a context that outlives the run for at most d.

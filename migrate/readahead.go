@@ -44,39 +44,49 @@ func (a *readAhead) next(ctx context.Context) (source.Page, []mark, error) {
 	if quick && r.err == nil && !r.page.End {
 		begun := make(chan read, 1)
 		a.begun = begun
-		a.under.Go(func() { begun <- a.read(ctx) })
+		a.under.Go(func() {
+			page, err := a.pass.src.Page(ctx, a.after)
+			begun <- a.marked(page, err)
+		})
 	}
 	return r.page, r.marks, r.err
 }
 
 // take returns the page that was read ahead, or reads it: also where it has waited for
-// long, and where it could not be read while the page before it was at work, which may
-// have been hours ago.
+// long, and where it could not be read then, which nobody was waiting for.
 func (a *readAhead) take(ctx context.Context) read {
 	begun := a.begun
 	a.begun = nil
 	if begun == nil {
 		return a.read(ctx)
 	}
+	var r read
+	waited := false
 	select {
-	case r := <-begun:
-		if r.err != nil || a.pass.now().Sub(r.page.ReadAt) >= aheadGood {
-			return a.read(ctx)
-		}
-		return r
+	case r = <-begun:
 	default:
-		return <-begun
+		r, waited = <-begun, true
 	}
+	// One that was waited for is as young as can be.
+	if r.err != nil || !waited && a.pass.now().Sub(r.page.ReadAt) >= aheadGood {
+		return a.read(ctx)
+	}
+	return r
 }
 
-// read reads the page behind the last one.
-func (a *readAhead) read(ctx context.Context) (r read) {
-	r.err = a.pass.wait.database(ctx, theSource, func() (err error) {
-		r.page, err = a.pass.src.Page(ctx, a.after)
+// read reads the page behind the last one, and waits for a source that is away.
+func (a *readAhead) read(ctx context.Context) read {
+	var page source.Page
+	err := a.pass.wait.database(ctx, theSource, func() (err error) {
+		page, err = a.pass.src.Page(ctx, a.after)
 		return err
 	})
-	r.marks = a.pass.judge.hash.marks(r.page.Rows)
-	return r
+	return a.marked(page, err)
+}
+
+// marked adds the marks of a page's rows.
+func (a *readAhead) marked(page source.Page, err error) read {
+	return read{page, a.pass.judge.hash.marks(page.Rows), err}
 }
 
 // wait returns when nothing is read any more.

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -21,6 +22,8 @@ type numbered struct {
 	pages   int           // the read of this number is the end
 	failing []int         // reads that fail
 	stuck   int           // a read that hangs until it is cancelled; 0: none
+	failure error         // theirs; nil: stopped
+	late    time.Duration // of each read, before it begins
 	takes   time.Duration // of each read
 	reads   int           // so far
 	ended   int           // of these, those that are over
@@ -29,14 +32,16 @@ type numbered struct {
 func (c *numbered) Page(ctx context.Context, after source.Cursor) (source.Page, error) {
 	c.reads++
 	defer func() { c.ended++ }()
-	n, at := c.reads, time.Now()
+	n := c.reads
+	time.Sleep(c.late)
+	at := time.Now()
 	time.Sleep(c.takes)
 	if n == c.stuck {
 		<-ctx.Done()
 		return source.Page{}, ctx.Err()
 	}
 	if slices.Contains(c.failing, n) {
-		return source.Page{Next: after}, stopped
+		return source.Page{Next: after}, cmp.Or(c.failure, error(stopped))
 	}
 	key := strconv.Itoa(n)
 	return source.Page{Rows: []source.Row{userRow(key, "u"+key)}, End: n == c.pages, ReadAt: at}, nil
@@ -125,10 +130,63 @@ func TestReadAhead_OfASlowSource(t *testing.T) {
 	})
 }
 
+// The age of a page is that of its rows.
+func TestReadAhead_OfASourceThatIsBusy(t *testing.T) {
+	t.Parallel()
+	readingAhead(t, &numbered{pages: 9, late: 10 * time.Second}, func(r *reading) {
+		r.page("1")
+		r.page("2")
+		time.Sleep(aheadGood + 5*time.Second)
+		r.page("3")
+	})
+}
+
+// Behind the end there is nothing to read.
+func TestReadAhead_EndsWithTheSource(t *testing.T) {
+	t.Parallel()
+	c := &numbered{pages: 2}
+	readingAhead(t, c, func(r *reading) {
+		r.page("1")
+		r.page("2")
+		synctest.Wait()
+		if c.reads != 2 {
+			t.Errorf("got %d pages read, want 2", c.reads)
+		}
+	})
+}
+
+// Nobody waits for a source that is away while a page is at work; whoever needs the
+// next one does.
+func TestReadAhead_WaitsForASourceThatIsAwayOnlyWhenItIsNeeded(t *testing.T) {
+	t.Parallel()
+	c := &numbered{pages: 9, failing: []int{3, 4}, failure: again}
+	readingAhead(t, c, func(r *reading) {
+		waited := waits{}
+		r.pass.wait.waited, r.pass.wait.limit = waited.add, time.Minute
+		r.page("1")
+		r.page("2")
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if what := r.pass.wait.what(); what != "" || c.reads != 3 {
+			t.Errorf("at work on a page: got %d reads and a run that waits for %q, want 3, and nothing", c.reads, what)
+		}
+		r.page("5")
+		if len(waited) != 1 || waited[theSource] <= 0 || waited[theSource] > 60 {
+			t.Errorf("got the waits %v, want one for the source, of the second time alone", waited)
+		}
+	})
+}
+
 // A page that could not be read while the one before it was at work is read again when
 // it is needed: the source may have been away hours ago. That error counts.
 func TestReadAhead_FailsInItsTurn(t *testing.T) {
 	t.Parallel()
+	waitedFor := &numbered{pages: 9, failing: []int{3}, takes: time.Minute}
+	readingAhead(t, waitedFor, func(r *reading) {
+		r.page("1")
+		r.page("2")
+		r.page("4")
+	})
 	readingAhead(t, &numbered{pages: 9, failing: []int{3}}, func(r *reading) {
 		r.page("1")
 		r.page("2")

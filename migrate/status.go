@@ -12,12 +12,12 @@ import (
 	"tokenmigrate/migrate/report"
 )
 
-// FullReport is StatusReport with the migration's totals and first failures,
-// which are a walk over all of its tokens.
+// FullReport is Status with the migration's totals and first failures, which are a
+// walk over all of its tokens.
 //
 // Errors: checkpoint.ErrNoRun, and those of the store.
 func FullReport(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration, runs []checkpoint.Run) (*report.Report, error) {
-	r, err := StatusReport(m, runs)
+	r, err := Status(ctx, store, m, runs)
 	if err != nil {
 		return nil, err
 	}
@@ -32,11 +32,32 @@ func FullReport(ctx context.Context, store *checkpoint.Store, m checkpoint.Migra
 	return r, err
 }
 
+// Status is StatusReport with the calls that are in doubt.
+//
+// Errors: checkpoint.ErrNoRun, and those of the store.
+func Status(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration, runs []checkpoint.Run) (*report.Report, error) {
+	r, err := StatusReport(m, runs)
+	if err != nil {
+		return nil, err
+	}
+	var alive []int64
+	for i := range runs {
+		if runs[i].Alive {
+			alive = append(alive, runs[i].ID)
+		}
+	}
+	calls, tokens, err := store.InDoubt(ctx, m.ID, alive)
+	if calls > 0 {
+		r.InDoubt = &report.InDoubt{Calls: calls, Tokens: tokens}
+	}
+	return r, err
+}
+
 // StatusReport makes a report from the newest runs of a migration, one a shard, as
 // Store.Runs returns them, each with the counts that its transactions wrote: it is
 // true at any time, also after a crash. Of shards that were never started it says so, and guesses their
 // rows from those of the others, which are cut alike. Totals and failures stay
-// empty: they are a walk over all tokens.
+// empty: they are a walk over all tokens. So do calls in doubt.
 //
 // Errors: checkpoint.ErrNoRun.
 func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report, error) {
@@ -80,12 +101,6 @@ func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report
 		r.Pace.Current = max(r.Pace.Current, c.Pace.Current)
 		if run.Alive && run.Waiting != "" && (r.Pace.Waiting == "" || r.Pace.Waiting == "pace") {
 			r.Pace.Waiting = run.Waiting // the first that waits for more than its turn
-		}
-		if run.InDoubt.Calls > 0 {
-			if r.InDoubt == nil {
-				r.InDoubt = new(report.InDoubt)
-			}
-			r.InDoubt.Calls, r.InDoubt.Tokens = r.InDoubt.Calls+run.InDoubt.Calls, r.InDoubt.Tokens+run.InDoubt.Tokens
 		}
 		r.Runs = append(r.Runs, stateOf(run, c))
 	}

@@ -118,7 +118,13 @@ func TestExplain_TellsOfIntents(t *testing.T) {
 	r := newRig(t, sandbox.Options{Faults: []sandbox.Fault{{Kind: sandbox.Hang, Imports: true}}}).fill(10).with("send.timeout", "30s")
 	p := r.start(nil, "run")
 	r.untilCalls(1)
+	if s := r.status(); s.InDoubt != nil {
+		t.Errorf("under way: got %+v in doubt, want none", s.InDoubt)
+	}
 	p.kill()
+	if s := r.status(); s.InDoubt == nil || *s.InDoubt != (report.InDoubt{Calls: 1, Tokens: 10}) {
+		t.Errorf("killed: got %+v in doubt, want the call with its tokens", s.InDoubt)
+	}
 	e, text := r.explain("1")
 	if e.Recorded != nil || len(e.Standing) != 1 || e.Standing[0].Over || !e.Next.Sends || !strings.Contains(text, "call without answer") {
 		t.Errorf("in doubt: got %s", text)

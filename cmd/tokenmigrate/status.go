@@ -75,13 +75,14 @@ const (
 	mostLines = 12
 )
 
-// statusReport makes the report from the runs table alone.
+// statusReport makes the report of the newest run of each shard, without what takes a
+// walk over all tokens.
 func statusReport(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration) (*report.Report, error) {
 	runs, err := newestRuns(ctx, store, m)
 	if err != nil {
 		return nil, err
 	}
-	return migrate.StatusReport(m, runs)
+	return migrate.Status(ctx, store, m, runs)
 }
 
 // watchStatus shows the status again and again, until ctx ends. While the

@@ -186,8 +186,8 @@ type RunState struct {
 	LastError   string     `json:"lastError"`
 }
 
-// InDoubt are calls that a worker which is gone left behind without an answer on
-// record. A later run deals with them first.
+// InDoubt are calls whose worker's lease is over, and of which no answer is on record.
+// Once they are certainly over, a run of their shard settles them.
 type InDoubt struct {
 	Calls  int64 `json:"calls"`
 	Tokens int64 `json:"tokens"`

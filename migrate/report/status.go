@@ -92,8 +92,8 @@ func (r *Report) statusLines(t *text) {
 	if r.running() {
 		line("waiting for", "%s", cmp.Or(r.Pace.Waiting, "nothing"))
 	}
-	if words := r.inDoubt(); words != "" {
-		line("in doubt", "%s", words)
+	if r.InDoubt != nil {
+		line("in doubt", "%s", r.InDoubt.words())
 	}
 	if last := r.lastError(); last != "" {
 		line("last error", "%s", last)

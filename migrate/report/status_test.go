@@ -49,13 +49,19 @@ func TestReport_WriteStatus(t *testing.T) {
 	if err := r.WriteStatus(&b, StatusOptions{Now: now}); err != nil || !strings.Contains(b.String(), "left        about 50 rows, about 50s\n") {
 		t.Errorf("with nothing in its way: got %v\n%s", err, b.String())
 	}
-	const doubt = "1 call with 100 tokens, left by a worker that is gone, has no answer on record"
-	if !strings.Contains(b.String(), "in doubt    "+doubt) || strings.Contains(got, "in doubt") {
+	const doubt = "1 call with 100 tokens has no answer on record"
+	if !strings.Contains(b.String(), "in doubt    "+doubt+"\n") || strings.Contains(got, "in doubt") {
 		t.Errorf("calls in doubt: got\n%s", b.String())
 	}
 	b.Reset()
-	if err := r.WriteText(&b); err != nil || !strings.Contains(b.String(), "warning: "+doubt) {
+	if err := r.WriteText(&b); err != nil || !strings.Contains(b.String(), "warning: "+doubt+", and") || !strings.Contains(b.String(), "a run of their shard goes by policy.in_doubt\n") {
 		t.Errorf("the report on calls in doubt: got %v\n%s", err, b.String())
+	}
+	b.Reset()
+	one := New("acme", "run")
+	one.InDoubt = &InDoubt{Calls: 2, Tokens: 1001}
+	if err := one.WriteText(&b); err != nil || !strings.Contains(b.String(), "warning: 2 calls with 1,001 tokens have no") || !strings.Contains(b.String(), "over, a run goes by") {
+		t.Errorf("the report on several calls in doubt: got %v\n%s", err, b.String())
 	}
 	b.Reset()
 	if err := r.WriteStatus(&b, StatusOptions{Now: now}); err != nil || !strings.Contains(b.String(), "slack/03") || strings.Contains(b.String(), " shards more") {

@@ -51,30 +51,22 @@ func (r *Report) title() string {
 // warnings returns those of the run and those of the store.
 func (r *Report) warnings() []string {
 	all := slices.Concat(r.Warnings, r.Store.Warnings)
-	if words := r.inDoubt(); words != "" {
-		all = slices.Insert(all, 0, words)
+	if r.InDoubt != nil {
+		by := "a run"
+		if r.inShards() {
+			by = "a run of their shard"
+		}
+		all = slices.Insert(all, 0, fmt.Sprintf("%s, and the lease of their worker is over: what became of these tokens is not known. Once the calls are certainly over, %s goes by policy.in_doubt", r.InDoubt.words(), by))
 	}
 	return all
 }
 
-// inDoubt tells of calls in doubt, and what becomes of them; empty: there are none.
-func (r *Report) inDoubt() string {
-	if r.InDoubt == nil {
-		return ""
+func (d *InDoubt) words() string {
+	have := "have"
+	if d.Calls == 1 {
+		have = "has"
 	}
-	by := "the next run"
-	if r.running() {
-		by = "the run"
-	}
-	return fmt.Sprintf("%s with %s, left by a worker that is gone, %s no answer on record: what became of these tokens is not known. Once the calls are certainly over, %s goes by policy.in_doubt",
-		count(r.InDoubt.Calls, "call"), count(r.InDoubt.Tokens, "token"), has(r.InDoubt.Calls), by)
-}
-
-func has(n int64) string {
-	if n == 1 {
-		return "has"
-	}
-	return "have"
+	return fmt.Sprintf("%s with %s %s no answer on record", count(d.Calls, "call"), count(d.Tokens, "token"), have)
 }
 
 // outcome is one part of the sum that makes the rows read.
