@@ -195,7 +195,7 @@ func (k *modelCheck) run(ctx context.Context, r *report.Report, ended error, sta
 	if err := k.carried(r, from); err != nil {
 		return err
 	}
-	if err := k.reportedAgain(ctx, r, tokens, cut); err != nil {
+	if err := k.reportedAgain(ctx, r, tokens, standing, cut); err != nil {
 		return err
 	}
 	if err := k.recorded(tokens, standing, h); err != nil {

@@ -57,7 +57,7 @@ func (k *modelCheck) carried(r *report.Report, from int) error {
 
 // reportedAgain compares the report with the one that is made from the
 // checkpoint, and both with the table tokens.
-func (k *modelCheck) reportedAgain(ctx context.Context, r *report.Report, tokens map[string]tokenRow, cut bool) error {
+func (k *modelCheck) reportedAgain(ctx context.Context, r *report.Report, tokens map[string]tokenRow, standing map[string]bool, cut bool) error {
 	store, err := checkpoint.Open(ctx, k.db.Config(), k.worker.schema)
 	if err != nil {
 		return err
@@ -91,11 +91,15 @@ func (k *modelCheck) reportedAgain(ctx context.Context, r *report.Report, tokens
 	if !cut && (!maps.Equal(again.Totals, totals) || len(again.Failures) != min(missing, report.MaxFailures)) {
 		return fmt.Errorf("the report from the checkpoint has the totals %v and %d failures, the table %v and %d", again.Totals, len(again.Failures), totals, missing)
 	}
+	if doubt := again.InDoubt; !cut && (doubt != nil) != (len(standing) > 0) || doubt != nil && doubt.Tokens < int64(len(standing)) {
+		return fmt.Errorf("the report from the checkpoint has %+v in doubt, and %d keys have intents", doubt, len(standing))
+	}
 	if r.Pace.RequestsPerMinute == 0 {
 		return nil // it was stopped before it began
 	}
-	// The database has a clock of its own, and only the checkpoint knows of shards.
-	again.StartedAt, again.FinishedAt, again.Runs = r.StartedAt, r.FinishedAt, r.Runs
+	// The database has a clock of its own, and only the checkpoint knows of shards, and of
+	// calls that others left behind.
+	again.StartedAt, again.FinishedAt, again.Runs, again.InDoubt = r.StartedAt, r.FinishedAt, r.Runs, nil
 	is, err := json.Marshal(again)
 	if err != nil {
 		return err
