@@ -61,12 +61,17 @@ func (r *Report) statusLines(t *text) {
 		about = "about "
 	}
 	again := r.checkingAgain()
-	if again == "" {
+	switch {
+	case r.unread():
+		line("done", "nothing was read yet")
+	case again == "":
 		line("done", "%s of %s%s %s", number(done), about, count(done+left, "row"), meter(done, done+left))
-	} else { // which is not the whole: no meter
+	default: // which is not the whole: no meter
 		line("done", "%s of %s%s in the first walk", number(done), about, count(done+left, "row"))
 	}
 	switch seconds := r.SecondsLeft(); {
+	case r.unread():
+		line("left", "not known yet")
 	case left == 0 && again != "":
 		line("left", "%s", again)
 	case left == 0 && r.running():

@@ -7,6 +7,22 @@ import (
 	"time"
 )
 
+func TestReport_WriteStatusOfARunThatBegins(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC)
+	r := New("acme", "run")
+	r.Runs = []RunState{{Run: 1, State: Running, StartedAt: now, HeartbeatAt: now}}
+	var b strings.Builder
+	if err := r.WriteStatus(&b, StatusOptions{Now: now}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{": Under way; nothing was read yet.\n", "done        nothing was read yet\n", "left        not known yet\n"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, b.String())
+		}
+	}
+}
+
 func TestReport_WriteStatus(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC)

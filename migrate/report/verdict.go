@@ -185,6 +185,9 @@ func (r *Report) underWay() string {
 		about = "about "
 	}
 	text := fmt.Sprintf("Under way, %s of %s%s done%s", number(c.Read-c.Pending), about, count(c.Read+r.Remaining.Rows, "row"), r.inWalk())
+	if r.unread() {
+		text = "Under way; nothing was read yet"
+	}
 	if left := r.SecondsLeft(); left > 0 {
 		text += ", about " + duration(left) + " left"
 	}
@@ -192,6 +195,12 @@ func (r *Report) underWay() string {
 		text += "; waiting: " + r.Pace.Waiting
 	}
 	return text + "."
+}
+
+// unread reports whether a run that is under way has only begun, and knows neither
+// rows nor how many there are.
+func (r *Report) unread() bool {
+	return r.FinishedAt == nil && r.StoppedBy == "" && r.Counts.Read == 0 && r.Remaining.Rows == 0
 }
 
 // inWalk returns what follows the rows done where those are not the whole.
