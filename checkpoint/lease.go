@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,7 +35,14 @@ type HeldError struct {
 
 // Error names the holder and the time its lease still has.
 func (e *HeldError) Error() string {
-	return fmt.Sprintf("shard %d is held by %s (its lease lapses in %s unless renewed)", e.Shard, e.Holder, e.Expires.Round(time.Second))
+	return fmt.Sprintf("shard %d is held by %s (its lease lapses in %s unless renewed)", e.Shard, HolderName(e.Holder), e.Expires.Round(time.Second))
+}
+
+// HolderName is what a person calls a holder: its text up to " start ", behind which
+// stands what tells two processes of one number apart.
+func HolderName(holder string) string {
+	name, _, _ := strings.Cut(holder, " start ")
+	return name
 }
 
 // ShardsError says that a worker holds a lease under another number of shards, so
@@ -49,7 +57,7 @@ type ShardsError struct {
 // Error names both numbers, the holder and the time its lease still has.
 func (e *ShardsError) Error() string {
 	return fmt.Sprintf("the migration is at work with %d shards and not %d: shard %d is held by %s (its lease lapses in %s unless renewed)",
-		e.Shards, e.Wanted, e.Shard, e.Holder, e.Expires.Round(time.Second))
+		e.Shards, e.Wanted, e.Shard, HolderName(e.Holder), e.Expires.Round(time.Second))
 }
 
 // ErrLeaseLost: another worker has taken the shard meanwhile.

@@ -55,7 +55,7 @@ func TestAcquire_TellsWhoHoldsIt(t *testing.T) {
 			t.Errorf("got %+v beside the error", got)
 		}
 	}
-	if got, want := (&HeldError{Shard: 3, Holder: "pod-3", Expires: 12300 * time.Millisecond}).Error(),
+	if got, want := (&HeldError{Shard: 3, Holder: "pod-3 start 4711 boot x", Expires: 12300 * time.Millisecond}).Error(),
 		"shard 3 is held by pod-3 (its lease lapses in 12s unless renewed)"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

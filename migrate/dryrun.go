@@ -64,6 +64,7 @@ func (m *Migrator) dryRun(ctx context.Context, r *report.Report) error {
 	} else if err := p.foreseeDoubts(ctx); err != nil {
 		return err
 	}
+	r.Paused = migration.Paused
 	m.o.Watch.attach(p)
 	p.estimate(ctx)
 	d := newForecast(p)

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"fmt"
 	"sync"
 	"time"
 )
@@ -75,6 +76,9 @@ const (
 	breakerJudged   = 50
 	breakerFailures = 25
 )
+
+// words tell how many of the last tokens were refused.
+func (b *breaker) words() string { return fmt.Sprintf("%d of its last %d tokens", b.bad, b.n) }
 
 // judged notes how a token ended, and reports whether too many were refused.
 func (b *breaker) judged(refused bool) (open bool) {

@@ -3,7 +3,8 @@ package migrate
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -18,13 +19,17 @@ type patience struct {
 	waited func(cause string, seconds float64)
 	heard  func(name string, answered bool) // told of databases; nil: nobody wants to know
 	log    zerolog.Logger
-	cause  atomic.Pointer[string]
+
+	mu     sync.Mutex
+	causes []*string // what is waited for now, the newest last
 }
 
-// what returns what the run waits for, or "".
+// what returns what the run waits for, the newest of several causes, or "".
 func (p *patience) what() string {
-	if s := p.cause.Load(); s != nil {
-		return *s
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.causes); n > 0 {
+		return *p.causes[n-1]
 	}
 	return ""
 }
@@ -32,9 +37,13 @@ func (p *patience) what() string {
 // waiting notes a cause until the returned function is called.
 func (p *patience) waiting(cause string) (done func()) {
 	start := time.Now()
-	p.cause.Store(&cause)
+	p.mu.Lock()
+	p.causes = append(p.causes, &cause)
+	p.mu.Unlock()
 	return func() {
-		p.cause.CompareAndSwap(&cause, nil)
+		p.mu.Lock()
+		p.causes = slices.DeleteFunc(p.causes, func(c *string) bool { return c == &cause })
+		p.mu.Unlock()
 		p.waited(cause, time.Since(start).Seconds())
 	}
 }

@@ -32,6 +32,21 @@ func TestPatience_ReturnsWhatWaitingCannotMend(t *testing.T) {
 	}
 }
 
+// Of several things that are waited for at once, none is forgotten when another ends.
+func TestPatience_TellsWhatIsStillWaitedFor(t *testing.T) {
+	t.Parallel()
+	p, _ := testPatience(time.Hour)
+	doubts, first, second := p.waiting("calls in doubt"), p.waiting("endpoint"), p.waiting("endpoint")
+	for _, step := range []struct {
+		done func()
+		want string
+	}{{func() {}, "endpoint"}, {first, "endpoint"}, {second, "calls in doubt"}, {doubts, ""}} {
+		if step.done(); p.what() != step.want {
+			t.Errorf("got waiting for %q, want %q", p.what(), step.want)
+		}
+	}
+}
+
 func TestPatience_WaitsUntilTheDatabaseIsBack(t *testing.T) {
 	t.Parallel()
 	for _, last := range []error{nil, stopped} {

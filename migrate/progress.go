@@ -84,6 +84,7 @@ func (p *pass) logProgress() {
 		return
 	}
 	rpm, _ := p.pace.state()
+	waiting := p.waitingFor()
 	left := total - c.Read + c.Pending
 	event := p.log.Info().Int64("done", c.Read-c.Pending).Int64("total", total).Bool("estimated", estimated)
 	if again := p.again(); again != nil {
@@ -92,7 +93,7 @@ func (p *pass) logProgress() {
 	}
 	event.Int64("imported", c.Imported).Int64("pending", c.Pending).
 		Int64("calls", calls.Made).Float64("requests_per_minute", rpm).
-		Str("left", p.left(left, calls, rpm)).Str("waiting", p.waitingFor()).
+		Str("left", p.left(left, calls, rpm, waiting)).Str("waiting", waiting).
 		Int32("walk", p.walkNo.Load()).Msg("progress")
 }
 
@@ -121,8 +122,11 @@ func (p *pass) waitingFor() string {
 
 // left estimates the time that rows rows take: at the pace, from how many tokens a
 // call carried so far, and no less than the report says, which looks at the progress,
-// too.
-func (p *pass) left(rows int64, calls report.Calls, rpm float64) string {
+// too. Nobody knows while the run waits for anything else.
+func (p *pass) left(rows int64, calls report.Calls, rpm float64, waiting string) string {
+	if waiting != "pace" {
+		return "not known while it waits"
+	}
 	perCall := float64(p.ceiling())
 	if calls.Made > 0 {
 		perCall = float64(calls.Tokens) / float64(calls.Made)

@@ -325,7 +325,10 @@ func (p *pass) step(name string, c *chunk) {
 
 // tooMuchRefused is the breaker's error.
 func (p *pass) tooMuchRefused(connector string) error {
-	return fmt.Errorf("%w: %s refused %.0f%% or more of its last tokens (policy.stop_after_failures); see `failures` for what it said", ErrRefused, connector, p.o.Policy.StopAfterFailures*100)
+	p.mu.Lock()
+	refused := p.breakers[connector].words()
+	p.mu.Unlock()
+	return fmt.Errorf("%w: %s refused %s, and %.0f%% end the run (policy.stop_after_failures); see in `failures` which, and whether connector and environment are those of the tokens", ErrRefused, connector, refused, p.o.Policy.StopAfterFailures*100)
 }
 
 // awaitCredential waits until another credential is there than the one that a

@@ -65,7 +65,7 @@ func StatusReport(m checkpoint.Migration, runs []checkpoint.Run) (*report.Report
 		return nil, fmt.Errorf("migration %s: %w", m.Name, checkpoint.ErrNoRun)
 	}
 	r := report.New(m.Name, runs[0].Mode)
-	r.StartedAt = time.Time{}
+	r.StartedAt, r.Paused = time.Time{}, m.Paused
 	var sum report.Tally
 	parts := make([]report.RunCounts, len(runs))
 	for i := range runs {

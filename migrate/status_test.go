@@ -203,8 +203,11 @@ func TestPass_EstimatesTheTimeLeft(t *testing.T) {
 		{-5, report.Calls{}, 40, "0s"},
 		{100, report.Calls{}, 0, "0s"},
 	} {
-		if got := p.left(c.rows, c.calls, c.rpm); got != c.want {
+		if got := p.left(c.rows, c.calls, c.rpm, "pace"); got != c.want {
 			t.Errorf("%d rows at %g a minute after %+v: got %s, want %s", c.rows, c.rpm, c.calls, got, c.want)
 		}
+	}
+	if got := p.left(8000, report.Calls{}, 40, "calls in doubt"); got != "not known while it waits" {
+		t.Errorf("while it waits: got %s", got)
 	}
 }

@@ -216,9 +216,8 @@ func (c *checkup) workers(ctx context.Context, store *checkpoint.Store, m checkp
 			continue
 		}
 		alive = true
-		who, _, _ := strings.Cut(run.Holder, " start ")
 		c.warn("worker", "see `tokenmigrate status`; a second run would wait for it, at most 2 minutes, and end with 6",
-			"%s is at work on shard %d, since %s", who, run.Shard, run.StartedAt.UTC().Format(time.RFC3339))
+			"%s is at work on shard %d, since %s", checkpoint.HolderName(run.Holder), run.Shard, run.StartedAt.UTC().Format(time.RFC3339))
 	}
 	if !alive {
 		c.ok("worker", "no worker is at work on it")

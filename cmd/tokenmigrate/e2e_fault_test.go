@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/bits"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -276,7 +277,7 @@ func TestRun_StopsAfterTooManyFailures(t *testing.T) {
 	if got := r.endpoint.Summary().Calls; got > 3 {
 		t.Errorf("calls: got %d, want at most 3", got)
 	}
-	if !strings.Contains(p.stderr.String(), "stop_after_failures") {
+	if !regexp.MustCompile(`refused \d+ of its last \d+ tokens, and \d+% end the run \(policy.stop_after_failures\)`).MatchString(p.stderr.String()) {
 		t.Errorf("stderr does not name the policy\n%s", p.said())
 	}
 	// A share that allows it lets it go on.

@@ -28,6 +28,9 @@ func TestFailures_TellWhatIsPending(t *testing.T) {
 			t.Errorf("%q: got %q, want %q and why", c.args, said, c.says)
 		}
 	}
+	if p := r.must(0, "failures", "--connector", "githup/acme"); !strings.Contains(p.stderr.String(), `no row is for the connector "githup/acme"; did you mean github/acme?`) {
+		t.Errorf("a connector that there is not: got %q", p.stderr.String())
+	}
 	if e, text := r.explain("16"); len(e.Notes) == 0 || !strings.Contains(text, "connector github/acme refuses, ") {
 		t.Errorf("explain does not tell that the connector refused:\n%s", text)
 	}

@@ -60,6 +60,9 @@ func TestSteering_ReachesARunningWorker(t *testing.T) {
 	// It outlives the run.
 	r.must(0, "pause")
 	r.add(801, 810)
+	if s, said := r.status(), r.must(0, "dry-run").said(); !s.Paused || !strings.Contains(said, "warning: the migration is paused by an operator") {
+		t.Errorf("status (%t) and dry-run do not tell of the pause:\n%s", s.Paused, said)
+	}
 	p = r.start(nil, "run")
 	if !r.quiet(1500 * time.Millisecond) {
 		t.Error("a run of a paused migration made calls")
@@ -213,4 +216,18 @@ func TestFailures_ListsEachOnce(t *testing.T) {
 			t.Errorf("--reason %s: got %q on stderr, want %q", reason, said, want)
 		}
 	}
+}
+
+// Whoever may only look is told how to find out what else is needed.
+func TestPause_WithoutPrivileges(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{}).fill(3)
+	r.must(0, "run")
+	role, password := r.onlySelect()
+	r.readCheckpoint(role)
+	r.env["CHECKPOINT_DATABASE_URL"] = asRole(r.env["CHECKPOINT_DATABASE_URL"], role, password)
+	if said := r.must(78, "pause").said(); !strings.Contains(said, "permission denied for table migrations") || !strings.Contains(said, "tokenmigrate check -c ") {
+		t.Errorf("got %s, want the table and the command that tells more", said)
+	}
+	r.must(0, "status")
 }

@@ -67,7 +67,7 @@ spreadsheets take for a formula: import such a file with all columns as text.`,
 					return write(f)
 				})
 				if err == nil && reason == "" {
-					err = a.tellPending(ctx, store, m, connector)
+					err = a.tellPending(ctx, store, m, connector, found)
 				}
 				return err
 			})
@@ -88,14 +88,23 @@ spreadsheets take for a formula: import such a file with all columns as text.`,
 }
 
 // tellPending says on stderr how many rows the newest run left pending, which have
-// no outcome that could be listed, and why: of one connector, or with "" of all.
-func (a *app) tellPending(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration, connector string) error {
+// no outcome that could be listed, and why: of one connector, or with "" of all. Of a
+// connector without failures and rows it says that, too.
+func (a *app) tellPending(ctx context.Context, store *checkpoint.Store, m checkpoint.Migration, connector string, found bool) error {
 	r, err := statusReport(ctx, store, m)
 	if errors.Is(err, checkpoint.ErrNoRun) {
 		return nil
 	}
 	if err != nil {
 		return err
+	}
+	if known := names(r.Connectors); connector != "" && !found && !slices.Contains(known, connector) {
+		remedy := "known: " + strings.Join(known, ", ")
+		if near := nearest(connector, known); near != "" {
+			remedy = "did you mean " + near + "?"
+		}
+		fmt.Fprintf(a.stderr, "tokenmigrate: no row is for the connector %q; %s\n", connector, remedy)
+		return nil
 	}
 	pending, whose := int64(0), ""
 	var why []string
@@ -120,6 +129,17 @@ func (a *app) tellPending(ctx context.Context, store *checkpoint.Store, m checkp
 		fmt.Fprintln(a.stderr, "tokenmigrate:", words)
 	}
 	return nil
+}
+
+// names returns the connectors' names, each once.
+func names(connectors []report.Connector) []string {
+	var list []string
+	for _, c := range connectors {
+		if c.Connector != "" && !slices.Contains(list, c.Connector) {
+			list = append(list, c.Connector)
+		}
+	}
+	return list
 }
 
 var reasonCode = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)

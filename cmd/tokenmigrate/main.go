@@ -26,6 +26,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"tokenmigrate/checkpoint/pgerr"
 	"tokenmigrate/migrate/report"
 )
 
@@ -104,6 +105,9 @@ func run(drain, cut context.Context, args []string, getenv func(string) (string,
 // these are lines of it: whoever collects them must not lose the one that matters.
 func (a *app) printError(err error) {
 	text := hidePasswords(a.cfg.Redact(err.Error()))
+	if a.cfg != nil && a.configPath != "" && pgerr.CodeOf(err) == "42501" && !strings.Contains(text, "\n") {
+		text += "; `tokenmigrate check -c " + a.configPath + "` tells which privileges are missing"
+	}
 	var usage *usageError
 	isUsage := errors.As(err, &usage)
 	for line := range strings.Lines(text) {

@@ -63,7 +63,7 @@ the configuration.`,
 					said = "as configured"
 				}
 				if rpm > publishedLimit {
-					fmt.Fprintf(a.stderr, "tokenmigrate: %s is above %d, the writes a minute that Connect publishes for a whole team, production included\n", args[0], publishedLimit)
+					fmt.Fprintf(a.stderr, "tokenmigrate: warning: %s is above %d, the writes a minute that Connect publishes for a whole team, production included; `tokenmigrate pace default` undoes it\n", args[0], publishedLimit)
 				}
 				_, err = fmt.Fprintf(a.stdout, "pace of %s: %s, for running and later workers; they follow within 5 seconds\n", destination, said)
 				return err

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -124,6 +125,8 @@ func (t *text) fact(name, format string, args ...any) {
 func (e *Explanation) summary() string {
 	var parts []string
 	switch r := e.Recorded; {
+	case r == nil && len(e.Standing) > 0 && !slices.ContainsFunc(e.Standing, func(c StandingCall) bool { return !c.Over }):
+		parts = append(parts, "sent, and its answer never came")
 	case r == nil && len(e.Standing) > 0:
 		parts = append(parts, "on its way, no answer recorded yet")
 	case r == nil:

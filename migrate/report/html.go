@@ -314,7 +314,11 @@ func (r *Report) pendingSentence(begin string) string {
 	if r.FinishedAt == nil && r.StoppedBy == "" {
 		return text + "not sent yet."
 	}
-	text += "not sent in this run. "
+	text += "not sent in this run"
+	if r.InDoubt != nil {
+		text += fmt.Sprintf(", or among the %s in doubt", count(r.InDoubt.Tokens, "token"))
+	}
+	text += ". "
 	names := r.refusing()
 	var held int64
 	for _, c := range r.Connectors {

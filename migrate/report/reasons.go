@@ -50,7 +50,7 @@ var reasons = map[string]Reason{
 	"invalid_field":        {Outcome: "invalid", What: "a value in it is one that the import schema cannot hold", Remedy: "see its detail for which; correct it, or leave it out in source.query"},
 	"decrypt_failed":       {Outcome: "invalid", What: "a value in it cannot be opened with the keys given", Remedy: "add the key that it was sealed with, else the user must consent again"},
 	"too_large":            {Outcome: "invalid", What: "the token alone is larger than send.chunk_bytes", Remedy: "raise send.chunk_bytes, if the endpoint takes that much"},
-	"duplicate":            {Outcome: "invalid", What: "another row is for the same subject and goes first", Remedy: "nothing, if one is enough; policy.duplicates: send sends both"},
+	"duplicate":            {Outcome: "invalid", What: "another row is for the same subject and goes first", Remedy: "nothing, if one is enough; source.where, or the query, can choose another one, and policy.duplicates: send sends both"},
 	"expired":              {Outcome: "skipped", What: "the access token is expired and there is no refresh token", Remedy: "the user must consent again"},
 	"changed":              {Outcome: "skipped", What: "it was imported before and has changed since", Remedy: "nothing, if Connect has the better one; policy.changed: send sends it"},
 	"excluded":             {Outcome: "skipped", What: "its provider is left out by destination.connectors", Remedy: "nothing: it is left out on purpose"},

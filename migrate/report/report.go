@@ -225,6 +225,7 @@ type Report struct {
 	Remaining  Remaining        `json:"remaining"`
 	Walk       *Walk            `json:"walk,omitempty"`    // null in the first walk
 	InDoubt    *InDoubt         `json:"inDoubt,omitempty"` // null: none, or the report is not made from the checkpoint
+	Paused     bool             `json:"paused,omitempty"`  // by an operator: no run makes calls; not of a run's own report
 	Reasons    map[string]int64 `json:"reasons"`
 	Connectors []Connector      `json:"connectors"`
 	Calls      Calls            `json:"calls"`

@@ -97,6 +97,9 @@ func (r *Report) statusLines(t *text) {
 	if r.running() {
 		line("waiting for", "%s", cmp.Or(r.Pace.Waiting, "nothing"))
 	}
+	if r.Paused {
+		line("paused", "%s", strings.TrimPrefix(pausedWords, "paused "))
+	}
 	if r.InDoubt != nil {
 		line("in doubt", "%s", r.InDoubt.words())
 	}

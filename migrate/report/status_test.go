@@ -75,9 +75,14 @@ func TestReport_WriteStatus(t *testing.T) {
 	}
 	b.Reset()
 	one := New("acme", "run")
-	one.InDoubt = &InDoubt{Calls: 2, Tokens: 1001}
-	if err := one.WriteText(&b); err != nil || !strings.Contains(b.String(), "warning: 2 calls with 1,001 tokens have no") || !strings.Contains(b.String(), "over, a run goes by") {
-		t.Errorf("the report on several calls in doubt: got %v\n%s", err, b.String())
+	one.InDoubt, one.Paused = &InDoubt{Calls: 2, Tokens: 1001}, true
+	if err := one.WriteText(&b); err != nil || !strings.Contains(b.String(), "warning: 2 calls with 1,001 tokens have no") || !strings.Contains(b.String(), "over, a run goes by") ||
+		!strings.Contains(b.String(), "warning: the migration is paused by an operator: no calls are made until `tokenmigrate resume`\n") {
+		t.Errorf("the report on several calls in doubt, and a pause: got %v\n%s", err, b.String())
+	}
+	b.Reset()
+	if err := one.WriteStatus(&b, StatusOptions{Now: now}); err != nil || !strings.Contains(b.String(), "paused      by an operator: no calls are made until `tokenmigrate resume`\n") {
+		t.Errorf("the status of what is paused: got %v\n%s", err, b.String())
 	}
 	b.Reset()
 	if err := r.WriteStatus(&b, StatusOptions{Now: now}); err != nil || !strings.Contains(b.String(), "slack/03") || strings.Contains(b.String(), " shards more") {

@@ -51,6 +51,9 @@ func (r *Report) title() string {
 // warnings returns those of the run and those of the store.
 func (r *Report) warnings() []string {
 	all := slices.Concat(r.Warnings, r.Store.Warnings)
+	if r.Paused {
+		all = slices.Insert(all, 0, "the migration is "+pausedWords)
+	}
 	if r.InDoubt != nil {
 		by := "a run"
 		if r.inShards() {
@@ -60,6 +63,8 @@ func (r *Report) warnings() []string {
 	}
 	return all
 }
+
+const pausedWords = "paused by an operator: no calls are made until `tokenmigrate resume`"
 
 func (d *InDoubt) words() string {
 	have := "have"

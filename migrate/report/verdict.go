@@ -38,7 +38,9 @@ func (r *Report) Verdict() Verdict {
 		v = r.dryVerdict
 	}
 	verdict := v()
-	verdict.Sentence += r.onlyShard()
+	if alone := r.onlyShard(); alone != "" {
+		verdict.Sentence = strings.TrimSuffix(verdict.Sentence, ".") + "." + alone
+	}
 	return verdict
 }
 
@@ -147,7 +149,11 @@ func (r *Report) limitVerdict() Verdict {
 		v.Level = Mind
 		v.Sentence += "; " + names + " refuses calls"
 	}
-	v.Sentence += "; run it without --limit for the rest."
+	if v.Level == Good {
+		v.Sentence += "; run it without --limit for the rest."
+	} else {
+		v.Sentence += "; see why, before you run it without --limit for the rest."
+	}
 	return v
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -68,6 +67,12 @@ type Limits struct {
 
 // ErrNotThere: the database has no place such as Limits chooses.
 var ErrNotThere = errors.New("there is no such place")
+
+// notThere is an ErrNotThere in words of its own.
+type notThere string
+
+func (e notThere) Error() string        { return string(e) }
+func (e notThere) Is(target error) bool { return target == ErrNotThere }
 
 // Recognise connects to a database, finds out which stores' tables are there, and
 // counts their rows and tokens. It reads the catalogue, counts of rows by provider,
@@ -138,7 +143,7 @@ func (s *Survey) choose(c *Catalogue, limits Limits) error {
 	var table *Table
 	if limits.Table != "" {
 		if table = c.Table(limits.Table); table == nil {
-			return fmt.Errorf("%w: no table is called %s", ErrNotThere, limits.Table)
+			return notThere("no table is called " + limits.Table)
 		}
 	}
 	this := func(t *Table) bool { return table == nil || t.SQL() == table.SQL() }
@@ -156,9 +161,9 @@ func (s *Survey) choose(c *Catalogue, limits Limits) error {
 		}
 	}
 	if limits.Table != "" && limits.Store == "" {
-		return fmt.Errorf("%w: table %s does not look like a store of tokens", ErrNotThere, table.SQL())
+		return notThere("table " + table.SQL() + " does not look like a store of tokens. If it is one, write a query of your own: the README tells its columns")
 	}
-	return fmt.Errorf("%w: no table looks like one of store %s", ErrNotThere, limits.Store)
+	return notThere("no table looks like one of store " + limits.Store)
 }
 
 func (d *DB) introduce(ctx context.Context, s *Survey) error {

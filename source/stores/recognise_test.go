@@ -314,8 +314,8 @@ func TestRecognise_Chosen(t *testing.T) {
 	}{
 		{Limits{Store: "authjs"}, "accounts"}, {Limits{Table: "accounts"}, "accounts"}, {Limits{Store: "better-auth"}, "account"},
 		{Limits{Table: "sync"}, "draft sync"}, {Limits{Store: "node-aes", Table: "sync"}, "draft sync by node-aes"},
-		{Limits{Table: "notes"}, "there is no such place: table public.notes does not look like a store of tokens"}, {Limits{Table: "nots"}, "there is no such place: no table is called nots"},
-		{Limits{Store: "n8n"}, "there is no such place: no table looks like one of store n8n"},
+		{Limits{Table: "notes"}, "table public.notes does not look like a store of tokens. If it is one, write a query of your own: the README tells its columns"}, {Limits{Table: "nots"}, "no table is called nots"},
+		{Limits{Store: "n8n"}, "no table looks like one of store n8n"},
 	} {
 		s, err := Recognise(t.Context(), config, c.limits)
 		var got string
