@@ -169,7 +169,7 @@ func (a *app) command() *cobra.Command {
 				}
 			}
 		}
-		return &usageError{cmd.CommandPath(), badFlag("", err)}
+		return &usageError{cmd.CommandPath(), unknownFlag(cmd, badFlag("", err))}
 	})
 	root.AddCommand(a.runCommand(), a.dryRunCommand(), a.statusCommand(), a.reportCommand(), a.failuresCommand(), a.explainCommand(),
 		a.pauseCommand("pause", true, "Let running and later workers make no calls", "paused; workers stop calling within 5 seconds"),
@@ -289,6 +289,21 @@ func badFlag(name string, err error) error {
 		return fmt.Errorf("%s: %w", name, errors.Unwrap(invalid))
 	}
 	return fmt.Errorf("%s: %q is not %s", name, invalid.GetValue(), expected)
+}
+
+// unknownFlag adds to the error about a flag that there is not which one may have been
+// meant.
+func unknownFlag(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) || len(unknown.GetSpecifiedName()) < 2 {
+		return err
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	if near := nearest(unknown.GetSpecifiedName(), names); near != "" {
+		return fmt.Errorf("%w; did you mean --%s?", err, near)
+	}
+	return err
 }
 
 // otherVariables begin the names of variables that are for no flag: those of the

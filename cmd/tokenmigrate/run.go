@@ -36,7 +36,7 @@ type runFlags struct {
 func (f *runFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.reports, "report", nil, reportUsage)
 	cmd.Flags().BoolVar(&f.subjects, "show-subjects", false, "let the report's failures show the subject ids, of rows that are still there")
-	cmd.Flags().Int64Var(&f.limit, "limit", 0, "a canary: stop after so many tokens are sent")
+	cmd.Flags().Int64Var(&f.limit, "limit", 0, "a canary: stop after so many tokens are sent, or in a dry run would be")
 	cmd.Flags().BoolVar(&f.retryFailed, "retry-failed", false, "send refused and rejected tokens again")
 	cmd.Flags().StringVar(&f.listen, "listen", "", "serve the live report at /, /metrics, /healthz and /readyz on HOST:PORT or :PORT; read-only, without credentials")
 	cmd.Flags().StringVar(&f.shardText, "shard", "", "work on part I of N of the keys, counted from 0, such as 0/4; each part needs a worker (default: JOB_COMPLETION_INDEX of TOKENMIGRATE_SHARDS, else all)")
