@@ -173,7 +173,7 @@ func (a *app) command() *cobra.Command {
 	})
 	root.AddCommand(a.runCommand(), a.dryRunCommand(), a.statusCommand(), a.reportCommand(), a.failuresCommand(), a.explainCommand(),
 		a.pauseCommand("pause", true, "Let running and later workers make no calls", "paused; workers stop calling within 5 seconds"),
-		a.pauseCommand("resume", false, "Let paused workers go on", "goes on within 5 seconds"), a.paceCommand(),
+		a.pauseCommand("resume", false, "Undo a pause: let workers make calls again; starts none", "goes on within 5 seconds"), a.paceCommand(),
 		a.initCommand(), a.storesCommand(), a.checkCommand(), a.checkpointCommand(), newSandboxCommand(programVersion()), a.demoCommand(), a.versionCommand())
 	root.SetOut(a.stdout) // before what follows, which keeps it
 	root.SetErr(a.stderr)
@@ -385,7 +385,7 @@ Every flag can be given as an environment variable: TOKENMIGRATE_ and its name,
 such as TOKENMIGRATE_LOG_FORMAT. Credentials are never flags: they stand in the
 configuration file as ${NAME} or ${file:/path}.
 
-Exit codes: 0 finished; 1 unexpected error; 3 finished, but more tokens than
-policy.max_failed are not imported; 4 the endpoint refuses; 5 a database or the
-endpoint is unavailable, try again; 6 another worker is at it; 75 stopped by a
-signal, run it again; 78 usage, configuration or privileges.`
+Exit codes: 0 finished, or --limit reached; 1 unexpected error; 3 finished, but
+more tokens than policy.max_failed are not imported; 4 the endpoint refuses; 5 a
+database or the endpoint is unavailable, try again; 6 another worker is at it; 75
+stopped by a signal, run it again; 78 usage, configuration or privileges.`

@@ -36,11 +36,11 @@ type runFlags struct {
 func (f *runFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.reports, "report", nil, reportUsage)
 	cmd.Flags().BoolVar(&f.subjects, "show-subjects", false, "let the report's failures show the subject ids, of rows that are still there")
-	cmd.Flags().Int64Var(&f.limit, "limit", 0, "a canary: stop after so many tokens are sent, or in a dry run would be")
+	cmd.Flags().Int64Var(&f.limit, "limit", 0, "a canary: stop after so many tokens are sent, or in a dry run would be; counts for each shard")
 	cmd.Flags().BoolVar(&f.retryFailed, "retry-failed", false, "send refused and rejected tokens again")
 	cmd.Flags().StringVar(&f.listen, "listen", "", "serve the live report at /, /metrics, /healthz and /readyz on HOST:PORT or :PORT; read-only, without credentials")
 	cmd.Flags().StringVar(&f.shardText, "shard", "", "work on part I of N of the keys, counted from 0, such as 0/4; each part needs a worker (default: JOB_COMPLETION_INDEX of TOKENMIGRATE_SHARDS, else all)")
-	cmd.Flags().BoolVar(&f.acceptChange, "accept-config-change", false, "go on with a checkpoint that was made with another configuration")
+	cmd.Flags().BoolVar(&f.acceptChange, "accept-config-change", false, "go on with a checkpoint that was made with another configuration: the same tokens are meant, and those that now belong elsewhere are sent there")
 }
 
 // check finds what is wrong with the flags before anything is done.
@@ -67,10 +67,12 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "Migrate; run it again to resume",
 		Long: `Reads every row, sends what has to be sent, and records the outcome of each token.
 Run it again after anything: it goes on where it was, and a second run over a
-finished migration makes no call.
+finished migration makes no call. After a worker that was killed it waits for its
+lease, at most 30 seconds.
 
-The first SIGINT or SIGTERM drains: calls in flight finish and are recorded, then
-it exits with 75. A second one cuts that short.`,
+The first SIGINT or SIGTERM drains: calls in flight finish and are recorded, for
+at most send.timeout and 5 seconds, then it exits with 75. A second one does not
+wait, and leaves their tokens in doubt.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.migrate(cmd, &f, needAll, func(m *migrate.Migrator) (*report.Report, error) {
 				return m.Run(cmd.Context(), a.cut)
