@@ -288,7 +288,7 @@ func (p *pass) inDoubt(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 // been down for too long.
 func (p *pass) unanswered(c *chunk, v verdict, down bool) error {
 	p.log.Warn().Str("connector", c.connector).Int("tokens", len(c.items)).Str("answer", v.status).Str("said", v.words).
-		Msg("a call was not answered")
+		Msg("a call told nothing of its tokens")
 	if down {
 		return fmt.Errorf("%w: no call was answered for %s; the last one: %s; see destination.url, and whether this machine reaches it (network, proxy), then run again", ErrUnavailable, p.o.OutageWait, strings.TrimRight(v.words, "."))
 	}

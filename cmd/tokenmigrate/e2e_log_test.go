@@ -40,12 +40,12 @@ func TestLog_TellsWhatHappens(t *testing.T) {
 	t.Parallel()
 	const rows = 200
 	keys := map[string][]string{
-		"page":                      {"rows", "read", "total", "estimated", "imported", "unchanged", "failed", "invalid", "skipped", "unknown", "pending", "calls", "walk"},
-		"import call":               {"connector", "tokens", "call", "answer", "said", "took"},
-		"row":                       {"key", "outcome", "reason"},
-		"a call was not answered":   {"connector", "tokens", "answer", "said"},
-		"the endpoint asks to wait": {"connector", "waiting", "pause", "requests_per_minute", "said"},
-		"rows of the source":        {"total", "estimated"},
+		"page":                              {"rows", "read", "total", "estimated", "imported", "unchanged", "failed", "invalid", "skipped", "unknown", "pending", "calls", "walk"},
+		"import call":                       {"connector", "tokens", "call", "answer", "said", "took"},
+		"row":                               {"key", "outcome", "reason"},
+		"a call told nothing of its tokens": {"connector", "tokens", "answer", "said"},
+		"the endpoint asks to wait":         {"connector", "waiting", "pause", "requests_per_minute", "said"},
+		"rows of the source":                {"total", "estimated"},
 	}
 	var faults []sandbox.Fault
 	for _, text := range []string{"500=#2", "429=#5"} {
@@ -72,7 +72,7 @@ func TestLog_TellsWhatHappens(t *testing.T) {
 				t.Errorf("a line %q has a new key %s", message, key)
 			}
 		}
-		want := map[string]string{"page": "info", "import call": "debug", "row": "trace", "a call was not answered": "warn", "the endpoint asks to wait": "warn"}[message]
+		want := map[string]string{"page": "info", "import call": "debug", "row": "trace", "a call told nothing of its tokens": "warn", "the endpoint asks to wait": "warn"}[message]
 		if level := line["level"]; want != "" && level != want {
 			t.Errorf("a line %q has level %v, want %s", message, level, want)
 		}
@@ -81,8 +81,8 @@ func TestLog_TellsWhatHappens(t *testing.T) {
 	if got := len(by["import call"]); got != calls {
 		t.Errorf("got %d lines of %d calls", got, calls)
 	}
-	if len(by["a call was not answered"]) != 1 || len(by["the endpoint asks to wait"]) != 1 {
-		t.Errorf("got %d and %d warnings of the lost answer and the pause, want one each", len(by["a call was not answered"]), len(by["the endpoint asks to wait"]))
+	if len(by["a call told nothing of its tokens"]) != 1 || len(by["the endpoint asks to wait"]) != 1 {
+		t.Errorf("got %d and %d warnings of the lost answer and the pause, want one each", len(by["a call told nothing of its tokens"]), len(by["the endpoint asks to wait"]))
 	}
 	read := []string{}
 	for _, line := range by["page"] {
