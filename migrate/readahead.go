@@ -53,7 +53,7 @@ func (a *readAhead) next(ctx context.Context) (source.Page, []mark, error) {
 }
 
 // take returns the page that was read ahead, or reads it: also where it has waited for
-// long, and where it could not be read then, which nobody was waiting for.
+// long, and where that failed, since only what is needed is worth patience.
 func (a *readAhead) take(ctx context.Context) read {
 	begun := a.begun
 	a.begun = nil

@@ -67,6 +67,14 @@ func readingAhead(t *testing.T, c *numbered, do func(r *reading)) {
 	})
 }
 
+// hasRead fails unless so many pages were read, once nothing moves.
+func (r *reading) hasRead(c *numbered, want int) {
+	r.Helper()
+	if synctest.Wait(); c.reads != want {
+		r.Errorf("got %d pages read, want %d", c.reads, want)
+	}
+}
+
 // page takes the next page, which must have this key.
 func (r *reading) page(key string) source.Page {
 	r.Helper()
@@ -122,10 +130,7 @@ func TestReadAhead_OfASlowSource(t *testing.T) {
 	readingAhead(t, c, func(r *reading) {
 		r.page("1")
 		r.page("2")
-		synctest.Wait()
-		if c.reads != 3 {
-			t.Errorf("got %d pages read, want the third under way", c.reads)
-		}
+		r.hasRead(c, 3) // the third is under way
 		r.page("3")
 	})
 }
@@ -148,10 +153,7 @@ func TestReadAhead_EndsWithTheSource(t *testing.T) {
 	readingAhead(t, c, func(r *reading) {
 		r.page("1")
 		r.page("2")
-		synctest.Wait()
-		if c.reads != 2 {
-			t.Errorf("got %d pages read, want 2", c.reads)
-		}
+		r.hasRead(c, 2)
 	})
 }
 

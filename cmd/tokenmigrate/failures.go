@@ -131,15 +131,15 @@ func (a *app) tellPending(ctx context.Context, store *checkpoint.Store, m checkp
 	return nil
 }
 
-// names returns the connectors' names, each once.
+// names returns the names of connectors, which are sorted by them, each once.
 func names(connectors []report.Connector) []string {
 	var list []string
 	for _, c := range connectors {
-		if c.Connector != "" && !slices.Contains(list, c.Connector) {
+		if c.Connector != "" {
 			list = append(list, c.Connector)
 		}
 	}
-	return list
+	return slices.Compact(list)
 }
 
 var reasonCode = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)

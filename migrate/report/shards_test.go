@@ -101,6 +101,22 @@ func TestReport_OfOneShard(t *testing.T) {
 	}
 }
 
+// Whatever a verdict ends with, what follows begins a sentence.
+func TestReport_OfOneShardEndsTheSentenceBefore(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ stoppedBy, problem, want string }{
+		{"error", "see `failures`", "Stopped by an error: see `failures`. This is shard 2/4 alone."},
+		{"error", "see `failures`.", "Stopped by an error: see `failures`. This is shard 2/4 alone."},
+		{"", "", "may the role see its rows? This is shard 2/4 alone."},
+	} {
+		r := New("acme", "run")
+		r.Shards, r.Shard, r.FinishedAt, r.StoppedBy, r.Error = 4, new(2), new(r.StartedAt), c.stoppedBy, c.problem
+		if got := r.Sentence(); !strings.HasSuffix(got, c.want) {
+			t.Errorf("got %q, want %q at its end", got, c.want)
+		}
+	}
+}
+
 // Where the screen has no room for all shards, those that need somebody stand
 // first.
 func TestReport_WriteStatus_ShowsShardsThatNeedSomebody(t *testing.T) {

@@ -98,7 +98,7 @@ func (r *Report) statusLines(t *text) {
 		line("waiting for", "%s", cmp.Or(r.Pace.Waiting, "nothing"))
 	}
 	if r.Paused {
-		line("paused", "%s", strings.TrimPrefix(pausedWords, "paused "))
+		line("paused", "%s", pausedWords)
 	}
 	if r.InDoubt != nil {
 		line("in doubt", "%s", r.InDoubt.words())

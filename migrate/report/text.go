@@ -52,7 +52,7 @@ func (r *Report) title() string {
 func (r *Report) warnings() []string {
 	all := slices.Concat(r.Warnings, r.Store.Warnings)
 	if r.Paused {
-		all = slices.Insert(all, 0, "the migration is "+pausedWords)
+		all = slices.Insert(all, 0, "the migration is paused "+pausedWords)
 	}
 	if r.InDoubt != nil {
 		by := "a run"
@@ -64,7 +64,8 @@ func (r *Report) warnings() []string {
 	return all
 }
 
-const pausedWords = "paused by an operator: no calls are made until `tokenmigrate resume`"
+// pausedWords follow the word paused.
+const pausedWords = "by an operator: no calls are made until `tokenmigrate resume`"
 
 func (d *InDoubt) words() string {
 	have := "have"

@@ -39,7 +39,10 @@ func (r *Report) Verdict() Verdict {
 	}
 	verdict := v()
 	if alone := r.onlyShard(); alone != "" {
-		verdict.Sentence = strings.TrimSuffix(verdict.Sentence, ".") + "." + alone
+		if !strings.HasSuffix(verdict.Sentence, ".") && !strings.HasSuffix(verdict.Sentence, "?") { // an error's words
+			verdict.Sentence += "."
+		}
+		verdict.Sentence += alone
 	}
 	return verdict
 }
