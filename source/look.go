@@ -75,7 +75,6 @@ func (r *Reader) useColumns(columns []column) {
 			r.formats = append(r.formats, pgtype.TextFormatCode)
 		}
 	}
-	r.mapper = newMapper(columns, r.o)
 }
 
 func (r *Reader) lookAtServer(ctx context.Context, conn *pgconn.PgConn) error {

@@ -18,10 +18,8 @@ type mapper struct {
 	columns []column
 	o       Options
 
-	scratch []byte // the values of one row, end to end
-	ends    []int  // where each of them ends in scratch
-	values  [fieldCount]value
-	extra   []value // by column, those for the Opener
+	values [fieldCount]value
+	extra  []value // by column, those for the Opener
 }
 
 // value is one column's value in one row. The zero value is an absent column,
@@ -32,14 +30,15 @@ type value struct {
 }
 
 func newMapper(columns []column, o Options) *mapper {
-	return &mapper{columns: columns, o: o, ends: make([]int, len(columns)), extra: make([]value, len(columns))}
+	return &mapper{columns: columns, o: o, extra: make([]value, len(columns))}
 }
 
 // row maps the values of one result row, read at now, into row, which is zero but
-// for the Key: that is the caller's to set. The first problem, in the order of the
-// calls below, decides the reason.
-func (m *mapper) row(row *Row, raw [][]byte, now time.Time) {
-	m.load(raw)
+// for the Key: that is the caller's to set. all holds the values end to end, and ends
+// where each of them ends, as in a batch. The first problem, in the order of the calls
+// below, decides the reason.
+func (m *mapper) row(row *Row, all string, ends []int, now time.Time) {
+	m.load(all, ends)
 	t := &row.Token
 	m.checkText(row, fProvider, fConnector)
 	m.checkConnector(row)
@@ -64,25 +63,19 @@ func (m *mapper) row(row *Row, raw [][]byte, now time.Time) {
 	}
 }
 
-// load copies a row's values into one string, from which everything is sliced:
-// one allocation a row, and no row holds its neighbours in memory.
-func (m *mapper) load(raw [][]byte) {
-	m.scratch = m.scratch[:0]
-	for i := range m.columns {
-		m.scratch = append(m.scratch, raw[i]...)
-		m.ends[i] = len(m.scratch)
-	}
+// load takes a row's values apart. All are parts of one string: one allocation a row,
+// and no row holds its neighbours in memory.
+func (m *mapper) load(all string, ends []int) {
 	m.values = [fieldCount]value{} // an Opener may have set what is no column
-	all, start := string(m.scratch), 0
+	start := 0
 	for i := range m.columns {
-		c, text := &m.columns[i], all[start:m.ends[i]]
-		start = m.ends[i]
-		v := value{c.kind, text}
-		if raw[i] == nil {
-			v = value{}
-		} else if c.kind == kindPadded {
-			v = value{kindText, strings.TrimRight(text, " ")}
+		c, end, v := &m.columns[i], ends[i], value{}
+		if end < 0 {
+			end = -1 - end
+		} else if v = (value{c.kind, all[start:end]}); c.kind == kindPadded {
+			v = value{kindText, strings.TrimRight(v.text, " ")}
 		}
+		start = end
 		if c.field == fInput {
 			m.extra[i] = v
 			continue

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +55,8 @@ func mapKinds(kinds [fieldCount]kind, o Options, changes fields, null ...field) 
 		o.Routes = slack
 	}
 	var row Row
-	newMapper(columns, o.withDefaults()).row(&row, raw, testNow)
+	text, ends := endToEnd(nil, nil, raw)
+	newMapper(columns, o.withDefaults()).row(&row, string(text), ends, testNow)
 	return row
 }
 
@@ -357,16 +359,26 @@ func TestMapper_Parties(t *testing.T) {
 	}
 }
 
-func TestMapper_RowsDoNotShareMemory(t *testing.T) {
-	m := newMapper([]column{{field: fAccessToken, kind: kindText}, {field: fSubjectID, kind: kindText}}, Options{Routes: slack}.withDefaults())
+func TestSink_RowsDoNotShareMemory(t *testing.T) {
+	r := &Reader{o: Options{Routes: slack}.withDefaults(), columns: []column{{field: fAccessToken, kind: kindText}, {field: fSubjectID, kind: kindText}}}
+	s := r.newSink(testNow, batchPlain)
 	raw := [][]byte{[]byte("first"), []byte("one")}
-	var first, second Row
-	m.row(&first, raw, testNow)
-	copy(raw[0], "other")
-	copy(raw[1], "two")
-	m.row(&second, raw, testNow)
-	if got := first.Token.Subject.ID; got != "one" {
-		t.Errorf("got subject %q after the next row was read, want one", got)
+	for i := range batchPlain + 1 {
+		s.add(strconv.Itoa(i), raw)
+		raw[0], raw[1] = append(raw[0][:0], "other"...), append(raw[1][:0], "two"...)
+	}
+	rows := s.finish()
+	if len(rows) != batchPlain+1 || s.len() != len(rows) {
+		t.Fatalf("got %d rows, want %d", len(rows), batchPlain+1)
+	}
+	for i, row := range rows {
+		want := "two"
+		if i == 0 {
+			want = "one"
+		}
+		if row.Key != strconv.Itoa(i) || row.Token.Subject.ID != want {
+			t.Errorf("got row %s of %q after others were read, want row %d of %q", row.Key, row.Token.Subject.ID, i, want)
+		}
 	}
 }
 

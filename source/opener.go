@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"tokenmigrate/checkpoint/pgerr"
@@ -161,25 +160,24 @@ func (r *Reader) ends(ctx context.Context, op string, n int) ([]Row, error) {
 	var rows []Row
 	seen := map[string]bool{}
 	for _, st := range []*statement{&r.sql.firstPage, &r.sql.lastPage} {
-		var sink rowSink
-		err := r.do(ctx, op, func(ctx context.Context, conn *pgconn.PgConn) error {
+		var sink *sink
+		err := r.persist(ctx, op, func(ctx context.Context) error {
 			sink = r.newSink(r.o.Now(), n)
-			values, oids := split([]param{{pgtype.Int8OID, []byte(strconv.Itoa(n))}})
-			result := conn.ExecParams(ctx, st.text, values, oids, nil, r.formats)
-			for bytes := 0; bytes < PageBytes && result.NextRow(); {
-				key, _, err := r.keyOf(result.Values())
-				if err != nil {
-					continue // Check and Page tell of it
+			size := 0
+			err := r.stream(ctx, st, []param{{pgtype.Int8OID, []byte(strconv.Itoa(n))}}, func(values [][]byte) error {
+				key, _, err := r.keyOf(values)
+				if err != nil || size >= PageBytes {
+					return nil // Check and Page tell of bad keys
 				}
-				for _, v := range result.Values() {
-					bytes += len(v)
+				for _, v := range values {
+					size += len(v)
 				}
-				sink.add(joinKey(string(key[0]), string(key[1]), len(r.keys) == 2), result.Values())
-			}
-			_, err := result.Close()
+				sink.add(joinKey(string(key[0]), string(key[1]), len(r.keys) == 2), values)
+				return nil
+			})
 			opened := sink.finish()
 			if err != nil {
-				return &failure{st, err}
+				return err
 			}
 			for i := range opened {
 				if !seen[opened[i].Key] {

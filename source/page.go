@@ -143,7 +143,7 @@ func (r *Reader) Page(ctx context.Context, after Cursor) (Page, error) {
 // says and the server is quick enough for.
 func (r *Reader) page(ctx context.Context, op string, after Cursor, sample int) (Page, error) {
 	var page Page
-	err := r.do(ctx, op, func(ctx context.Context, conn *pgconn.PgConn) error {
+	err := r.persist(ctx, op, func(ctx context.Context) error {
 		page = Page{Next: after, ReadAt: r.o.Now()}
 		// The row at the cursor is read once more, so that a second one like it is
 		// seen, also across the page's edge.
@@ -160,7 +160,7 @@ func (r *Reader) page(ctx context.Context, op string, after Cursor, sample int) 
 		}
 		params = append(params, param{pgtype.Int8OID, []byte(strconv.Itoa(limit + 1))})
 		walk := walk{r: r, op: op, after: after, limit: limit, rows: r.newSink(page.ReadAt, limit)}
-		err := walk.read(ctx, conn, st, params)
+		err := r.stream(ctx, st, params, walk.take)
 		opening := time.Now()
 		page.Rows = walk.rows.finish()
 		took := time.Since(opening)
@@ -216,7 +216,7 @@ type walk struct {
 	after Cursor
 	limit int // rows to keep
 
-	rows  rowSink
+	rows  *sink
 	last  Cursor // of the rows taken
 	seen  int    // rows that the server gave
 	bytes int    // of rows
@@ -224,22 +224,8 @@ type walk struct {
 	same  [2][]byte
 }
 
-// read runs a page's statement. Rows beyond the page's bounds are read off the
-// connection and let go, their keys still compared.
-func (w *walk) read(ctx context.Context, conn *pgconn.PgConn, st *statement, params []param) error {
-	values, oids := split(params)
-	result := conn.ExecParams(ctx, st.text, values, oids, nil, w.r.formats)
-	var bad error
-	for bad == nil && result.NextRow() {
-		bad = w.take(result.Values())
-	}
-	if _, err := result.Close(); err != nil {
-		return &failure{st, err}
-	}
-	return bad
-}
-
-// take judges one row of the result.
+// take judges one row of the result. Rows beyond the page's bounds are let go, their
+// keys still compared.
 func (w *walk) take(values [][]byte) error {
 	key, same, err := w.r.keyOf(values)
 	if err != nil {
@@ -357,37 +343,30 @@ func (r *Reader) someRows(ctx context.Context, keys []string) ([]Row, error) {
 		params = append(params, param{key.arrayOID, arrayLiteral(parts[i])})
 	}
 	var rows []Row
-	err := r.do(ctx, op, func(ctx context.Context, conn *pgconn.PgConn) error {
+	err := r.persist(ctx, op, func(ctx context.Context) error {
 		for key := range asked {
 			asked[key] = false
 		}
-		values, oids := split(params)
 		sink := r.newSink(r.o.Now(), len(asked))
-		result := conn.ExecParams(ctx, r.sql.rows.text, values, oids, nil, r.formats)
-		var bad error
-		for bad == nil && result.NextRow() {
-			key, _, err := r.keyOf(result.Values())
+		err := r.stream(ctx, &r.sql.rows, params, func(values [][]byte) error {
+			key, _, err := r.keyOf(values)
 			if err != nil {
-				bad = &ConfigError{Op: op, Problems: []string{err.Error()}}
-				break
+				return &ConfigError{Op: op, Problems: []string{err.Error()}}
 			}
 			text := joinKey(string(key[0]), string(key[1]), composite)
 			came, ok := asked[text]
 			switch {
 			case !ok: // equal to one that was asked for, but not it (citext)
 			case came:
-				bad = &ConfigError{Op: op, Problems: []string{repeatedKey(text)}}
+				return &ConfigError{Op: op, Problems: []string{repeatedKey(text)}}
 			default:
 				asked[text] = true
-				sink.add(text, result.Values())
+				sink.add(text, values)
 			}
-		}
-		_, err := result.Close()
+			return nil
+		})
 		rows = sink.finish()
-		if err != nil {
-			return &failure{&r.sql.rows, err}
-		}
-		return bad
+		return err
 	})
 	return rows, err
 }

@@ -430,3 +430,25 @@ func TestPage_RefusesCredentialsAsKeys(t *testing.T) {
 		t.Errorf("the id as key: %v", err)
 	}
 }
+
+// A statement that fails by itself is told with its place, as it is where it goes out
+// with others; so is a server that is too old for that.
+func TestPage_TellsWhereItFailed(t *testing.T) {
+	for _, version := range []int{0, 110000} {
+		db := newDatabase(t, `CREATE TABLE t (id int PRIMARY KEY, token text, subject text)`, `INSERT INTO t VALUES (1, 'xoxb-1', 'u')`)
+		r := db.open(Options{Query: "SELECT id AS key,\n  token AS access_token, subject AS subject_id FROM t"})
+		r.info.VersionNumber = max(version, 90600)
+		if page, err := r.Page(t.Context(), Cursor{}); err != nil || len(page.Rows) != 1 || !page.End {
+			t.Fatalf("got %+v, %v, want one row", page, err)
+		}
+		db.exec(`ALTER TABLE t RENAME COLUMN token TO other`)
+		_, err := r.Page(t.Context(), Cursor{})
+		if err == nil || !strings.Contains(err.Error(), "(query, line 2, column 3)") {
+			t.Errorf("version %d: got %v, want the place of the column", version, err)
+		}
+		db.exec(`ALTER TABLE t RENAME COLUMN other TO token`)
+		if page, err := r.Page(t.Context(), Cursor{}); err != nil || len(page.Rows) != 1 {
+			t.Errorf("version %d, after the failure: got %+v, %v, want one row", version, page, err)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,7 +31,7 @@ const (
 
 // Reader reads one query's rows. Make it with Open. It holds at most one
 // connection and reconnects by itself. Its methods may be called from several
-// goroutines; they take turns. It has no goroutines of its own.
+// goroutines; they take turns. No goroutine of it outlives a call.
 type Reader struct {
 	config  *pgconn.Config
 	patient bool // the configuration sets how long connecting may take
@@ -41,12 +42,11 @@ type Reader struct {
 	formats []int16  // of the columns, and of the folded keys behind them
 	keys    []column // one or two
 	sql     statements
-	mapper  *mapper // of plain rows
 
 	// turn is held by the call at work; what follows belongs to it.
 	turn   chan struct{}
 	conn   *pgconn.PgConn // nil when there is none
-	begin  string         // opens a transaction on conn
+	begin  []string       // opens a transaction on conn
 	fresh  bool           // conn was made for this very call
 	closed bool
 	limit  limiter
@@ -141,12 +141,14 @@ func (r *Reader) connect(ctx context.Context) error {
 	// Settings that the role or the database may have: an isolation level that a
 	// standby refuses, formats that casts in the query depend on. With row_security
 	// off, a policy that would hide rows is an error.
-	r.begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;" +
-		" SET LOCAL row_security = off;" +
-		" SET LOCAL statement_timeout = " + strconv.FormatInt(r.o.StatementTimeout.Milliseconds(), 10) + ";" +
-		" SET LOCAL client_encoding = '" + encoding + "';" +
-		" SET LOCAL DateStyle = 'ISO, MDY';" +
-		" SET LOCAL TimeZone = 'UTC'"
+	r.begin = []string{
+		"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
+		"SET LOCAL row_security = off",
+		"SET LOCAL statement_timeout = " + strconv.FormatInt(r.o.StatementTimeout.Milliseconds(), 10),
+		"SET LOCAL client_encoding = '" + encoding + "'",
+		"SET LOCAL DateStyle = 'ISO, MDY'",
+		"SET LOCAL TimeZone = 'UTC'",
+	}
 	r.conn, r.fresh = conn, true
 	return nil
 }
@@ -176,10 +178,72 @@ type failure struct {
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
-// do runs f in a read-only transaction on a live connection, and again a few
-// times where trying again helps. f must be repeatable and wraps errors of its
-// statements in a failure. The error that do returns is explained.
+// do runs f in a read-only transaction, and again a few times where trying again
+// helps. f must be repeatable and wraps errors of its statements in a failure. The
+// error that do returns is explained.
 func (r *Reader) do(ctx context.Context, op string, f func(context.Context, *pgconn.PgConn) error) error {
+	return r.persist(ctx, op, func(ctx context.Context) error {
+		if err := r.conn.Exec(ctx, strings.Join(r.begin, "; ")).Close(); err != nil {
+			return err
+		}
+		if err := f(ctx, r.conn); err != nil {
+			return err
+		}
+		// What was read is read, whatever becomes of a COMMIT that changes nothing.
+		_ = r.conn.Exec(ctx, "COMMIT").Close()
+		return nil
+	})
+}
+
+// stream runs one statement in a read-only transaction of its own, and gives take each
+// row until it fails; the values are good until the next. All goes out at once, since
+// a page costs little more than a round trip. Call it in f of persist.
+func (r *Reader) stream(ctx context.Context, st *statement, params []param, take func(values [][]byte) error) error {
+	var b pgconn.Batch
+	begin := r.begin
+	if r.info.VersionNumber < 110000 {
+		// These time all that goes out at once as one statement, by the timeout from before.
+		if err := r.conn.Exec(ctx, strings.Join(begin, "; ")).Close(); err != nil {
+			return err
+		}
+		begin = nil
+	}
+	for _, text := range begin {
+		b.ExecParams(text, nil, nil, nil, nil)
+	}
+	values, oids := split(params)
+	b.ExecParams(st.text, values, oids, nil, r.formats)
+	b.ExecParams("COMMIT", nil, nil, nil, nil)
+	results := r.conn.ExecBatch(ctx, &b)
+	var bad error
+	done := 0 // statements
+	for ; results.NextResult(); done++ {
+		result := results.ResultReader()
+		for bad == nil && done == len(begin) && result.NextRow() {
+			bad = take(result.Values())
+		}
+		if _, err := result.Close(); err != nil {
+			break
+		}
+	}
+	err := results.Close()
+	switch {
+	case bad != nil:
+		return bad
+	case done > len(begin): // what was read is read, whatever becomes of the COMMIT
+		return nil
+	case err == nil:
+		return errors.New("the server did not answer the statement")
+	case done == len(begin):
+		return &failure{st, err}
+	}
+	return err
+}
+
+// persist runs f on a live connection, and again a few times where trying again helps.
+// A transaction that f leaves open is rolled back. The error that persist returns is
+// explained.
+func (r *Reader) persist(ctx context.Context, op string, f func(context.Context) error) error {
 	select {
 	case r.turn <- struct{}{}:
 		defer func() { <-r.turn }()
@@ -233,8 +297,8 @@ func (r *Reader) tooSlow(err error) error {
 	return &told
 }
 
-// attempt is one try of do.
-func (r *Reader) attempt(ctx context.Context, f func(context.Context, *pgconn.PgConn) error) error {
+// attempt is one try of persist.
+func (r *Reader) attempt(ctx context.Context, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.o.StatementTimeout+silence)
 	defer cancel()
 	if r.conn == nil {
@@ -247,16 +311,11 @@ func (r *Reader) attempt(ctx context.Context, f func(context.Context, *pgconn.Pg
 			r.drop()
 		}
 	}()
-	if err := r.conn.Exec(ctx, r.begin).Close(); err != nil {
-		return err
-	}
-	if err := f(ctx, r.conn); err != nil {
+	err := f(ctx)
+	if err != nil && !r.conn.IsClosed() && r.conn.TxStatus() != 'I' {
 		_ = r.conn.Exec(ctx, "ROLLBACK").Close()
-		return err
 	}
-	// What was read is read, whatever becomes of a COMMIT that changes nothing.
-	_ = r.conn.Exec(ctx, "COMMIT").Close()
-	return nil
+	return err
 }
 
 // sleep waits for d or the end of ctx.

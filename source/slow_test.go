@@ -19,7 +19,7 @@ func (h *heldBack) Open(in Values) (Opened, error) {
 
 // However long opening takes, the connection is read to the end meanwhile: nobody
 // has to wait for the rows that were opened before.
-func TestOpeningSink_DoesNotHoldUpReading(t *testing.T) {
+func TestSink_DoesNotHoldUpReading(t *testing.T) {
 	h := &heldBack{let: make(chan struct{})}
 	db := newDatabase(t, `CREATE TABLE t (id int PRIMARY KEY, doc text)`)
 	r := db.open(Options{Open: h, Query: `SELECT id AS key, 'u' AS subject_id, doc, '!'::text AS salt FROM t`})

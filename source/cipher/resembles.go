@@ -13,11 +13,7 @@ import (
 // nothing. It is the last guard before a ciphertext is sent as if it were a token,
 // so it knows only what no provider's token is: no key is tried.
 func Resembles(text string) string {
-	text = strings.TrimSpace(text)
-	var quoted string
-	if strings.HasPrefix(text, `"`) && json.Unmarshal([]byte(text), &quoted) == nil {
-		text = quoted
-	}
+	text = unquoted(strings.TrimSpace(text))
 	if text == "" {
 		return ""
 	}
@@ -27,6 +23,18 @@ func Resembles(text string) string {
 		}
 	}
 	return ""
+}
+
+// unquoted returns the text that a JSON string holds, or else text itself.
+func unquoted(text string) string {
+	if !strings.HasPrefix(text, `"`) {
+		return text
+	}
+	held := text
+	if json.Unmarshal([]byte(text), &held) != nil {
+		return text
+	}
+	return held
 }
 
 // inParts reports whether a text may be of parts with : or . between them, the last
