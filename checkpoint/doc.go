@@ -28,6 +28,23 @@
 // safe to repeat when the answer to a COMMIT was lost: the second time the
 // intent is gone and tokens.call_id tells that the first took effect.
 //
+// # Whose the endpoint's token is
+//
+// The endpoint holds one token for an identity. With the intent to send another key's
+// for it, the keys that were imported before are superseded: should one come back as it
+// was, it counts as not imported.
+//
+// # What is remembered
+//
+// Nearly all that a run over a finished migration asks is whether page after page is
+// still as it was imported. So a Page that was is remembered with a digest of its keys
+// and fingerprints, under the migration's revision: PagePriors needs one look for all of
+// it then. Triggers on the table of tokens raise the revision with each statement that
+// changes or removes rows, also by hand, and whatever is remembered under an older one
+// counts for nothing; without them no command goes on. The table of pages may be emptied
+// at any time. It does not help where pages begin elsewhere each time: behind a new row,
+// or where a slow cipher has them be as small as time allows.
+//
 // # What it needs
 //
 // Everything works through PgBouncer in transaction mode: no session state, no

@@ -21,6 +21,7 @@ type Prior struct {
 	Attempts    int
 	Fingerprint Hash // of what was sent last; zero: nothing was
 	Imported    Hash // of what was imported last; zero: nothing was
+	Superseded  bool // another key was sent for the same identity since
 	RunID       int64
 }
 
@@ -61,7 +62,7 @@ func (s *Store) settled(ctx context.Context, migration int64, asked []Asked, pri
 		SELECT array_agg(n), array_agg(coalesce(run_id, 0))
 		FROM unnest($2::text[], $3::bytea[]) WITH ORDINALITY AS a (key, fingerprint, n), LATERAL (
 			SELECT t.run_id FROM {schema}.tokens AS t WHERE t.migration_id = $1 AND t.key = a.key
-				AND t.outcome = 'imported' AND t.imported_fingerprint = a.fingerprint OFFSET 0) AS t`), migration, keys, fingerprints).
+				AND t.outcome = 'imported' AND t.imported_fingerprint = a.fingerprint AND t.superseded IS NOT TRUE OFFSET 0) AS t`), migration, keys, fingerprints).
 		Scan(&found, &runs)
 	if err != nil {
 		return err
@@ -87,7 +88,7 @@ func (s *Store) unsettled(ctx context.Context, migration int64, asked []Asked, p
 	}
 	rows, err := s.pool.Query(ctx, s.in(`
 		SELECT n, coalesce(connector, ''), coalesce(environment, ''), outcome, coalesce(reason, ''), coalesce(detail, ''),
-			succeeded, attempts, fingerprint, imported_fingerprint, coalesce(run_id, 0)
+			succeeded, attempts, fingerprint, imported_fingerprint, superseded IS TRUE, coalesce(run_id, 0)
 		FROM unnest($2::text[]) WITH ORDINALITY AS a (key, n), LATERAL (
 			SELECT * FROM {schema}.tokens AS t WHERE t.migration_id = $1 AND t.key = a.key OFFSET 0) AS t`), migration, keys)
 	if err != nil {
@@ -97,7 +98,7 @@ func (s *Store) unsettled(ctx context.Context, migration int64, asked []Asked, p
 	var p Prior
 	var sent, imported []byte
 	_, err = pgx.ForEachRow(rows, []any{&n, &p.Connector, &p.Environment, (*string)(&p.Outcome), &p.Reason, &p.Detail,
-		&p.Succeeded, &p.Attempts, &sent, &imported, &p.RunID}, func() error {
+		&p.Succeeded, &p.Attempts, &sent, &imported, &p.Superseded, &p.RunID}, func() error {
 		p.Fingerprint, p.Imported = Hash{}, Hash{}
 		copy(p.Fingerprint[:], sent)
 		copy(p.Imported[:], imported)
@@ -107,9 +108,10 @@ func (s *Store) unsettled(ctx context.Context, migration int64, asked []Asked, p
 	return err
 }
 
-// Owners returns which keys were last sent for the given identities: those that
-// were imported, the first import first, and then the others by key. The first of
-// them whose row still exists owns the identity. Identities that the checkpoint
+// Owners returns which keys were last sent for the given identities: first the one
+// that was imported and not superseded since, then others that were imported, the first
+// import first, and then the rest by key. The first of them whose row still exists owns
+// the identity. Identities that the checkpoint
 // does not know are missing from the map.
 func (s *Store) Owners(ctx context.Context, migration int64, identities []Hash) (map[Hash][]string, error) {
 	return s.owners(ctx, migration, identities, false)
@@ -145,8 +147,8 @@ func (s *Store) owners(ctx context.Context, migration int64, identities []Hash, 
 	}
 	q.Queue(s.in(`
 		SELECT t.identity, t.key FROM (SELECT DISTINCT identity FROM unnest($2::bytea[]) AS identity) AS a, LATERAL (
-			SELECT t.identity, t.key, t.imported_at FROM {schema}.tokens AS t WHERE t.identity = a.identity AND t.migration_id = $1 OFFSET 0) AS t
-		ORDER BY t.identity, t.imported_at, t.key`), migration, raw).
+			SELECT t.identity, t.key, t.imported_at, t.superseded FROM {schema}.tokens AS t WHERE t.identity = a.identity AND t.migration_id = $1 OFFSET 0) AS t
+		ORDER BY t.identity, t.imported_at IS NULL OR t.superseded IS TRUE, t.imported_at, t.key`), migration, raw).
 		Query(each(func(identity Hash, key string) { owners[identity] = append(owners[identity], key) }))
 	if err := s.pool.SendBatch(ctx, &q).Close(); err != nil {
 		return nil, pgerr.Wrap("look up identities", err)

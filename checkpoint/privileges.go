@@ -14,6 +14,8 @@ var uses = []struct{ table, privileges string }{
 	{"schema_version", "SELECT"},
 	{"migrations", "SELECT, INSERT, UPDATE"},
 	{"tokens", "SELECT, INSERT, UPDATE"},
+	{"pages", "SELECT, INSERT, UPDATE"},
+	{"revisions", "SELECT, INSERT, UPDATE"},
 	{"calls", "SELECT, INSERT, UPDATE, DELETE"},
 	{"runs", "SELECT, INSERT, UPDATE"},
 	{"leases", "SELECT, INSERT, UPDATE"},
@@ -28,18 +30,21 @@ var uses = []struct{ table, privileges string }{
 // Errors: a *pgerr.Error.
 func (s *Store) MissingPrivileges(ctx context.Context, state error) ([]string, error) {
 	const op = "look at the checkpoint's privileges"
-	var schema, create, usage, createIn bool
+	var schema, create, usage, createIn, language bool
 	var database, role string
 	err := s.pool.QueryRow(ctx, `
 		SELECT n.oid IS NOT NULL, has_database_privilege(current_database(), 'CREATE'),
 			coalesce(has_schema_privilege(n.oid, 'USAGE'), false), coalesce(has_schema_privilege(n.oid, 'CREATE'), false),
-			quote_ident(current_database()), quote_ident(current_user)
+			quote_ident(current_database()), quote_ident(current_user),
+			EXISTS (SELECT FROM pg_catalog.pg_language WHERE lanname = 'plpgsql' AND has_language_privilege(oid, 'USAGE'))
 		FROM (SELECT 1) one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = $1`, s.schema).
-		Scan(&schema, &create, &usage, &createIn, &database, &role)
+		Scan(&schema, &create, &usage, &createIn, &database, &role, &language)
 	if err != nil {
 		return nil, pgerr.Wrap(op, err)
 	}
 	switch {
+	case !language && (!schema && create || createIn && (errors.Is(state, ErrNoSchema) || errors.Is(state, ErrOlderSchema))):
+		return []string{fmt.Sprintf("role %s may not make triggers; GRANT USAGE ON LANGUAGE plpgsql TO %s, or let a DBA run what `tokenmigrate checkpoint ddl` prints", role, role)}, nil
 	case !schema && create, errors.Is(state, ErrNoSchema) && createIn:
 		return nil, nil
 	case !schema:
@@ -50,23 +55,27 @@ func (s *Store) MissingPrivileges(ctx context.Context, state error) ([]string, e
 		return []string{fmt.Sprintf("role %s may not make tables in schema %s; GRANT CREATE ON SCHEMA %s TO %s, or let a DBA run what `tokenmigrate checkpoint ddl` prints", role, s.quoted, s.quoted, role)}, nil
 	}
 	if errors.Is(state, ErrOlderSchema) {
-		return s.missingToUpgrade(ctx, op, role)
+		return s.missingToUpgrade(ctx, op, role, createIn)
 	}
 	return s.missingOnTables(ctx, op, role)
 }
 
-// missingToUpgrade looks whether the tables are the role's own.
-func (s *Store) missingToUpgrade(ctx context.Context, op, role string) ([]string, error) {
+// missingToUpgrade looks whether the tables are the role's own, to which it may add.
+func (s *Store) missingToUpgrade(ctx context.Context, op, role string, createIn bool) ([]string, error) {
+	version, err := s.version(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var owner bool
-	err := s.pool.QueryRow(ctx, `SELECT coalesce(bool_and(pg_has_role(c.relowner, 'USAGE')), false) FROM pg_catalog.pg_class c
+	err = s.pool.QueryRow(ctx, `SELECT coalesce(bool_and(pg_has_role(c.relowner, 'USAGE')), false) FROM pg_catalog.pg_class c
 		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r'`, s.schema).Scan(&owner)
 	if err != nil {
 		return nil, pgerr.Wrap(op, err)
 	}
-	if owner {
+	if owner && createIn {
 		return nil, nil
 	}
-	return []string{fmt.Sprintf("role %s does not own the tables and may not upgrade them; run once as their owner, or let a DBA upgrade them", role)}, nil
+	return []string{fmt.Sprintf("role %s may not upgrade the tables; %s", role, s.upgradeRemedy(version))}, nil
 }
 
 // missingOnTables looks for the privileges of uses.

@@ -87,13 +87,14 @@ type Batch struct {
 	Intents []Intent
 	Answers []Answer
 	Locals  []Local
+	Pages   []Page
 	Counts  []byte // the run's counts, as JSON, true once this batch is written; nil leaves the run's row as it is
 	Waiting string // written with the counts
 }
 
 // Recorded tells what of a batch took effect.
 type Recorded struct {
-	// LeaseLost: the intents and locals were not written, since another worker
+	// LeaseLost: the intents, locals and pages were not written, since another worker
 	// holds the shard now. Everything else was.
 	LeaseLost bool
 	// Settled lists the calls whose intent another worker had settled before:
@@ -146,7 +147,7 @@ func (s *Store) recordSomehow(ctx context.Context, l Lease, run int64, b Batch) 
 		case insert && code == uniqueViolation:
 			insert = false
 		case !lost && code == divisionByZero: // by queueLease, and by nothing else
-			lost, b.Intents, b.Locals = true, nil, nil
+			lost, b.Intents, b.Locals, b.Pages = true, nil, nil, nil
 		default:
 			out.LeaseLost = lost
 			return out, stood, err
@@ -183,7 +184,7 @@ func (s *Store) record(ctx context.Context, l Lease, run int64, b *Batch, insert
 	if len(b.Answers) > 0 {
 		s.queueAnswers(&q, l.Migration, run, b.Answers, insert, stood)
 	}
-	if len(b.Locals) > 0 || len(b.Intents) > 0 {
+	if len(b.Locals) > 0 || len(b.Intents) > 0 || len(b.Pages) > 0 {
 		s.queueLease(&q, l)
 	}
 	if len(b.Locals) > 0 {
@@ -191,7 +192,11 @@ func (s *Store) record(ctx context.Context, l Lease, run int64, b *Batch, insert
 	}
 	for i := range b.Intents {
 		s.queueIntent(&q, l, run, &b.Intents[i], &out)
+		if b.Intents[i].supersedes() {
+			s.queueSuperseded(&q, l.Migration, &b.Intents[i])
+		}
 	}
+	s.queuePages(&q, l, b.Pages)
 	// A transaction that was cut short may still commit, after the run's end is written:
 	// what that says of the run stays.
 	if b.Counts != nil {
@@ -319,6 +324,7 @@ func onConflict(insert bool) string {
 				fingerprint = excluded.fingerprint, identity = excluded.identity,
 				imported_fingerprint = coalesce(excluded.imported_fingerprint, t.imported_fingerprint),
 				imported_at = coalesce(excluded.imported_at, t.imported_at),
+				superseded = CASE WHEN excluded.imported_at IS NULL THEN t.superseded END,
 				run_id = excluded.run_id, call_id = excluded.call_id, updated_at = excluded.updated_at`
 }
 
@@ -461,6 +467,28 @@ func (s *Store) queueIntent(q *pgx.Batch, l Lease, run int64, in *Intent, out *R
 			}
 			return err
 		})
+}
+
+// supersedes reports whether other keys were sent for one of the identities.
+func (in *Intent) supersedes() bool {
+	return slices.ContainsFunc(in.Tokens, func(t Sent) bool { return t.Others > 0 })
+}
+
+// queueSuperseded notes of the other keys of an intent's identities that what was
+// imported of them may be overwritten from now on, whatever becomes of the call.
+func (s *Store) queueSuperseded(q *pgx.Batch, migration int64, in *Intent) {
+	var keys []string
+	var identities pgtype.FlatArray[[]byte]
+	for i := range in.Tokens {
+		if t := &in.Tokens[i]; t.Others > 0 {
+			keys, identities = append(keys, t.Key), append(identities, t.Identity[:])
+		}
+	}
+	q.Queue(s.in(`
+		UPDATE {schema}.tokens SET superseded = true WHERE migration_id = $1 AND key = ANY(ARRAY(
+			SELECT t.key FROM unnest($2::text[], $3::bytea[]) AS a (key, identity), LATERAL (
+				SELECT key FROM {schema}.tokens AS t WHERE t.identity = a.identity AND t.migration_id = $1
+					AND t.key <> a.key AND t.imported_at IS NOT NULL AND t.superseded IS NOT TRUE OFFSET 0) AS t))`), migration, keys, identities)
 }
 
 // recordedBefore tells whether an answer whose intent is gone was recorded by

@@ -30,7 +30,7 @@ func TestMigrate_MakesTheTablesOnce(t *testing.T) {
 	}
 	must(t, s.Ready(t.Context()))
 	equal(t, "rows kept", lines(t, s, `SELECT destination FROM {schema}.paces ORDER BY 1`), "x", "xx")
-	equal(t, "versions", lines(t, s, `SELECT version::text FROM {schema}.schema_version`), "1")
+	equal(t, "versions", lines(t, s, `SELECT version::text FROM {schema}.schema_version`), "2")
 }
 
 func TestMigrate_ByEightAtOnce(t *testing.T) {
@@ -49,7 +49,7 @@ func TestMigrate_ByEightAtOnce(t *testing.T) {
 	must(t, g.Wait())
 	s := openStore(t, url, testSchema)
 	must(t, s.Ready(t.Context()))
-	equal(t, "versions", lines(t, s, `SELECT version::text FROM {schema}.schema_version`), "1")
+	equal(t, "versions", lines(t, s, `SELECT version::text FROM {schema}.schema_version`), "2")
 }
 
 func TestMigrate_TellsOtherVersions(t *testing.T) {
@@ -60,9 +60,9 @@ func TestMigrate_TellsOtherVersions(t *testing.T) {
 		ready, migrate error
 		words          string
 	}{
-		{0, ErrOlderSchema, nil, "has version 0, this program needs 1"},
-		{1, nil, nil, ""},
-		{7, ErrNewerSchema, ErrNewerSchema, "has version 7, this program knows 1"},
+		{0, ErrOlderSchema, nil, "has version 0, this program needs 2"},
+		{2, nil, nil, ""},
+		{7, ErrNewerSchema, ErrNewerSchema, "has version 7, this program knows 2"},
 	} {
 		execute(t, s, `UPDATE {schema}.schema_version SET version = $1`, c.version)
 		err := s.Ready(t.Context())
@@ -128,7 +128,7 @@ func TestMigrate_NamesTheMissingGrant(t *testing.T) {
 			role := newRole(t)
 			url := localpg.Database(t)
 			admin := openStore(t, url, testSchema)
-			ddl, err := DDL(testSchema)
+			ddl, err := DDL(testSchema, 0)
 			must(t, err)
 			simple(t, url, strings.NewReplacer("{role}", role, "{db}", pgx.Identifier{parse(t, url).Database}.Sanitize(), "{ddl}", ddl).Replace(c.prepare))
 			err = openAs(t, url, role, testSchema).Migrate(t.Context())
@@ -154,7 +154,7 @@ func TestDDL_ServesARoleThatMayCreateNothing(t *testing.T) {
 	const schema = `Odd "schema"`
 	role := newRole(t)
 	url := localpg.Database(t)
-	ddl, err := DDL(schema)
+	ddl, err := DDL(schema, 0)
 	must(t, err)
 	quoted := pgx.Identifier{schema}.Sanitize()
 	simple(t, url, ddl+"GRANT USAGE ON SCHEMA "+quoted+" TO "+role+";"+
@@ -248,9 +248,11 @@ func TestMigrate_MakesTheDocumentedColumns(t *testing.T) {
 		`leases(migration_id, shard, shards, holder, epoch, expires_at)`,
 		`migrations(id, name, fingerprint_key, target, shards, chunk_ceiling, paused, created_at)`,
 		`paces(destination, team, requests_per_minute, next_at, paused_until, reason)`,
+		`pages(migration_id, shard, number, digest, rest, run_id, revision)`,
+		`revisions(migration_id, revision)`,
 		`runs(id, migration_id, shard, version, mode, started_at, finished_at, heartbeat_at, exit_code, counts, waiting, last_error)`,
 		`schema_version(version)`,
-		`tokens(migration_id, key, connector, environment, outcome, succeeded, reason, detail, attempts, fingerprint, identity, imported_fingerprint, imported_at, run_id, call_id, updated_at)`)
+		`tokens(migration_id, key, connector, environment, outcome, succeeded, reason, detail, attempts, fingerprint, identity, imported_fingerprint, imported_at, run_id, call_id, updated_at, superseded)`)
 	equal(t, "types and keys", lines(t, s, `
 		SELECT format('%s %s %s', column_name, data_type, coalesce(collation_name, '-')) FROM information_schema.columns
 		WHERE table_schema = $1 AND table_name = 'tokens' AND column_name IN ('key', 'succeeded', 'attempts', 'fingerprint', 'call_id', 'imported_at')

@@ -129,7 +129,7 @@ func (c *checkup) tables(state error) bool {
 		c.ok("tables", "there are no tables in schema %s yet; the first run makes them", schema)
 	case errors.Is(state, checkpoint.ErrOlderSchema):
 		c.warn("tables", "`tokenmigrate run` upgrades them; until then dry-run refuses", "%v", state)
-	case errors.Is(state, checkpoint.ErrNewerSchema), errors.Is(state, checkpoint.ErrRowSecurity):
+	case errors.Is(state, checkpoint.ErrNewerSchema), errors.Is(state, checkpoint.ErrRowSecurity), errors.Is(state, checkpoint.ErrNoTriggers):
 		text, remedy := splitRemedy(state.Error())
 		c.fail("tables", remedy, "%s", text)
 		return false

@@ -216,19 +216,21 @@ func (a *app) checkpointCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "checkpoint", Short: "The checkpoint's tables",
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	var schema string
+	var from int
 	ddl := &cobra.Command{
 		Use:   "ddl",
 		Short: "Print the statements that make the checkpoint's tables, for a DBA",
-		RunE: func(*cobra.Command, []string) error {
-			text, err := checkpoint.DDL(schema)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			text, err := checkpoint.DDL(schema, from)
 			if err != nil {
-				return err
+				return &usageError{cmd.CommandPath(), fmt.Errorf("--from %d: %w", from, err)}
 			}
 			_, err = io.WriteString(a.stdout, text)
 			return err
 		},
 	}
 	ddl.Flags().StringVar(&schema, "schema", "tokenmigrate", "the schema, checkpoint.schema in the configuration")
+	ddl.Flags().IntVar(&from, "from", 0, "only what brings tables of this version up to date; SELECT version FROM schema_version tells theirs")
 	wrapArgs(ddl)
 	cmd.AddCommand(ddl)
 	return cmd
