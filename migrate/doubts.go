@@ -53,11 +53,11 @@ func (p *pass) loadDoubts(ctx context.Context) error {
 }
 
 // setDoubtsAside takes the rows of calls in doubt out of a page, counted as
-// pending, and returns the others, and their marks, with the entry that counts.
-func (p *pass) setDoubtsAside(rows []source.Row, marks []mark) ([]source.Row, []mark, *entry) {
+// pending, and returns the others with the entry that counts.
+func (p *pass) setDoubtsAside(rows []source.Row) ([]source.Row, *entry) {
 	e := &entry{}
 	if len(p.doubts.calls) == 0 {
-		return rows, marks, e
+		return rows, e
 	}
 	aside := make(map[string]bool)
 	for i := range p.doubts.calls {
@@ -65,10 +65,10 @@ func (p *pass) setDoubtsAside(rows []source.Row, marks []mark) ([]source.Row, []
 			aside[key] = true
 		}
 	}
-	kept, theirs := make([]source.Row, 0, len(rows)), make([]mark, 0, len(rows))
+	kept := make([]source.Row, 0, len(rows))
 	for i := range rows {
 		if !aside[rows[i].Key] {
-			kept, theirs = append(kept, rows[i]), append(theirs, marks[i])
+			kept = append(kept, rows[i])
 			continue
 		}
 		at := place{Connector: rows[i].Connector, Environment: rows[i].Token.Environment}
@@ -76,7 +76,7 @@ func (p *pass) setDoubtsAside(rows []source.Row, marks []mark) ([]source.Row, []
 		p.rows.Add(1)
 		e.moves.add(at, standing{}, standing{outcome: pending})
 	}
-	return kept, theirs, e
+	return kept, e
 }
 
 // settleDoubts turns calls that are certainly over into unknown tokens, and

@@ -118,14 +118,16 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 	ahead := &readAhead{pass: p}
 	defer ahead.wait()
 	defer cancel()
+	number := 0
 	for end := false; !end; {
-		page, marks, err := ahead.next(ctx)
+		page, err := ahead.next(ctx)
 		if err != nil {
 			return err
 		}
 		p.moved()
-		end = page.End
-		rulings, err := p.judgeRows(ctx, page.Rows, marks, false)
+		number, end = number+1, page.End
+		var forgotten *checkpoint.Page // a dry run writes nothing
+		rulings, err := p.judgeRows(ctx, page.Rows, p.ofPage(number, &forgotten))
 		if err != nil {
 			return err
 		}
@@ -161,7 +163,7 @@ func (p *pass) foresee(ctx context.Context, d *forecast) error {
 // once these are settled.
 func (p *pass) foreseeDoubts(ctx context.Context) error {
 	left, err := p.store.Unsettled(ctx, checkpoint.Lease{Migration: p.migration.ID, Shard: p.o.Shard, Shards: p.o.Shards}, 0)
-	if err != nil {
+	if err != nil || len(left) == 0 {
 		return err
 	}
 	known := &settledLookup{lookup: p.judge.known, prior: make(map[string]checkpoint.Prior), owner: make(map[checkpoint.Hash]string)}
@@ -196,6 +198,12 @@ func (s *settledLookup) Priors(ctx context.Context, migration int64, asked []che
 	return priors, nil
 }
 
+// PagePriors is Priors: what is remembered does not tell of calls in doubt.
+func (s *settledLookup) PagePriors(ctx context.Context, migration, _ int64, _, _ int, asked []checkpoint.Asked) ([]checkpoint.Prior, *checkpoint.Page, error) {
+	priors, err := s.Priors(ctx, migration, asked)
+	return priors, nil, err
+}
+
 func (s *settledLookup) Owners(ctx context.Context, migration int64, identities []checkpoint.Hash) (map[checkpoint.Hash][]string, error) {
 	owners, err := s.lookup.Owners(ctx, migration, identities)
 	if err != nil {
@@ -212,8 +220,17 @@ func (s *settledLookup) Owners(ctx context.Context, migration int64, identities 
 // nothingKnown is the lookup of an empty checkpoint.
 type nothingKnown struct{}
 
-func (nothingKnown) Priors(_ context.Context, _ int64, asked []checkpoint.Asked) ([]checkpoint.Prior, error) {
+func (nothingKnown) byKey(_ context.Context, asked []checkpoint.Asked) ([]checkpoint.Prior, error) {
 	return make([]checkpoint.Prior, len(asked)), nil
+}
+
+func (n nothingKnown) Priors(ctx context.Context, _ int64, asked []checkpoint.Asked) ([]checkpoint.Prior, error) {
+	return n.byKey(ctx, asked)
+}
+
+func (n nothingKnown) PagePriors(ctx context.Context, _, _ int64, _, _ int, asked []checkpoint.Asked) ([]checkpoint.Prior, *checkpoint.Page, error) {
+	priors, err := n.byKey(ctx, asked)
+	return priors, nil, err
 }
 
 func (nothingKnown) Owners(context.Context, int64, []checkpoint.Hash) (map[checkpoint.Hash][]string, error) {

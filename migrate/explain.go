@@ -137,7 +137,7 @@ func (x *explainer) row(ctx context.Context) error {
 		return err
 	}
 	marks := p.judge.hash.marks(rows)
-	rulings, err := p.judge.rows(ctx, rows, marks, false)
+	rulings, err := p.judge.rows(ctx, rows, marks, p.judge.byKey)
 	if err != nil {
 		return err
 	}
@@ -220,6 +220,8 @@ func (x *explainer) whySent() string {
 		return "it was not sent yet"
 	case x.known.Outcome == checkpoint.Unknown:
 		return "it was sent, and what became of it is not known (" + x.known.Reason + ")"
+	case s.AsImported != nil && *s.AsImported && x.known.Superseded:
+		return "another row was sent for the same identity since it was imported"
 	case s.AsImported != nil && !*s.AsImported:
 		return "its content differs from what was imported"
 	case s.AsSent == nil:

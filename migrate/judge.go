@@ -81,18 +81,34 @@ func (r *ruling) local() checkpoint.Local {
 	}
 }
 
-// rows judges the rows of one page, in their order. With news the checkpoint cannot
-// know any of their keys.
+// lookUp returns what is known of each token, in the order in which they are asked for.
+type lookUp func(ctx context.Context, asked []checkpoint.Asked) ([]checkpoint.Prior, error)
+
+// byKey looks each token up.
+func (j *judge) byKey(ctx context.Context, asked []checkpoint.Asked) ([]checkpoint.Prior, error) {
+	return j.known.Priors(ctx, j.migration, asked)
+}
+
+// rows judges the rows of one page, in their order.
 //
 // No claim is released between asking who was sent and the ruling, since both are
 // under the lock: a token that is recorded meanwhile is seen in one of the two.
-func (j *judge) rows(ctx context.Context, rows []source.Row, marks []mark, news bool) ([]ruling, error) {
+func (j *judge) rows(ctx context.Context, rows []source.Row, marks []mark, know lookUp) ([]ruling, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 
-	priors, err := j.priors(ctx, rows, marks, news)
+	asked := make([]checkpoint.Asked, len(rows))
+	for i := range rows {
+		asked[i] = checkpoint.Asked{Key: rows[i].Key, Fingerprint: marks[i].fingerprint}
+	}
+	priors, err := know(ctx, asked)
 	if err != nil {
 		return nil, err
+	}
+	if j.policy.SendDuplicates { // each supersedes the other, and that is as wanted
+		for i := range priors {
+			priors[i].Superseded = false
+		}
 	}
 	items := make([]*item, len(rows)) // of what is mapped and not settled
 	for i := range rows {
@@ -104,11 +120,11 @@ func (j *judge) rows(ctx context.Context, rows []source.Row, marks []mark, news 
 	if err != nil {
 		return nil, err
 	}
-	owners, err := j.livingOwners(ctx, items, senders)
+	now := j.now()
+	owners, err := j.livingOwners(ctx, items, senders, now)
 	if err != nil {
 		return nil, err
 	}
-	now := j.now()
 	claimed := make(map[checkpoint.Hash]string) // by rows of this page
 	rulings := make([]ruling, len(rows))
 	for i := range rows {
@@ -160,18 +176,6 @@ func (j *judge) rows(ctx context.Context, rows []source.Row, marks []mark, news 
 	return rulings, nil
 }
 
-// priors returns what the checkpoint knows of each row.
-func (j *judge) priors(ctx context.Context, rows []source.Row, marks []mark, news bool) ([]checkpoint.Prior, error) {
-	if news {
-		return make([]checkpoint.Prior, len(rows)), nil
-	}
-	asked := make([]checkpoint.Asked, len(rows))
-	for i := range rows {
-		asked[i] = checkpoint.Asked{Key: rows[i].Key, Fingerprint: marks[i].fingerprint}
-	}
-	return j.known.Priors(ctx, j.migration, asked)
-}
-
 // senders returns the keys that were sent for the items' identities. What certainly
 // never was is not asked for.
 func (j *judge) senders(ctx context.Context, items []*item) (map[checkpoint.Hash][]string, error) {
@@ -190,7 +194,7 @@ func (j *judge) senders(ctx context.Context, items []*item) (map[checkpoint.Hash
 // settled tells that a token was imported as it is now. What else there is to know of
 // it changes nothing then, not even whose it is.
 func (m *mark) settled(p *checkpoint.Prior) bool {
-	return p.Outcome == checkpoint.Imported && p.Imported == m.fingerprint
+	return p.Outcome == checkpoint.Imported && p.Imported == m.fingerprint && !p.Superseded
 }
 
 // settledAs is how a settled token is counted.
@@ -232,9 +236,9 @@ func (j *judge) item(row *source.Row, m mark) *item {
 }
 
 // livingOwners returns who owns each identity: the first of the keys that were
-// sent for it whose row is still there and still for it. The source is asked only
-// where another row claims the identity now.
-func (j *judge) livingOwners(ctx context.Context, items []*item, senders map[checkpoint.Hash][]string) (map[checkpoint.Hash]string, error) {
+// sent for it whose row is still there, still for it, and not left out as expired. The
+// source is asked only where another row claims the identity now.
+func (j *judge) livingOwners(ctx context.Context, items []*item, senders map[checkpoint.Hash][]string, now time.Time) (map[checkpoint.Hash]string, error) {
 	if len(senders) == 0 {
 		return nil, nil
 	}
@@ -257,7 +261,7 @@ func (j *judge) livingOwners(ctx context.Context, items []*item, senders map[che
 			return nil, err
 		}
 		for i := range rows {
-			if rows[i].Reason == "" {
+			if rows[i].Reason == "" && (j.policy.SendExpired || !expired(&item{token: rows[i].Token, madeUp: rows[i].MadeUpExpiry}, now)) {
 				living[rows[i].Key] = j.hash.identity(&rows[i])
 			}
 		}
@@ -265,7 +269,7 @@ func (j *judge) livingOwners(ctx context.Context, items []*item, senders map[che
 	owners := make(map[checkpoint.Hash]string, len(senders))
 	for identity, keys := range senders {
 		for _, key := range keys {
-			if now, ok := living[key]; !asked[key] || ok && now == identity {
+			if is, ok := living[key]; !asked[key] || ok && is == identity {
 				owners[identity] = key
 				break
 			}
@@ -324,7 +328,7 @@ func rule(f facts, p *Policy) (standing, string) {
 	// What ended unavailable was sent, too, and may have been imported.
 	doubt := prior.Outcome == checkpoint.Unknown || prior.Outcome == checkpoint.Failed && prior.Reason == reasonUnavailable
 	imported := prior.Imported != (checkpoint.Hash{})
-	if imported && prior.Imported == it.fingerprint && !doubt {
+	if imported && prior.Imported == it.fingerprint && !prior.Superseded && !doubt {
 		return settledAs(&prior, f.run), ""
 	}
 	if same && prior.Outcome == checkpoint.Failed {
@@ -346,7 +350,7 @@ func rule(f facts, p *Policy) (standing, string) {
 		}
 	}
 	switch {
-	case imported && p.SkipChanged && !doubt && prior.Connector == it.connector && prior.Environment == it.token.Environment:
+	case imported && prior.Imported != it.fingerprint && p.SkipChanged && !doubt && prior.Connector == it.connector && prior.Environment == it.token.Environment:
 		return standing{checkpoint.Skipped, reasonChanged}, "it was imported before and its content differs now"
 	case !p.SendExpired && expired(it, f.now) && same && doubt:
 		return standing{prior.Outcome, prior.Reason}, prior.Detail // it may be imported
@@ -394,7 +398,7 @@ func duplicateDetail(key, owner string) string {
 	if owner == "" {
 		return fmt.Sprintf("key %s is for the same connector, environment and subject as a row that was read before it", key)
 	}
-	return fmt.Sprintf("key %s is for the same connector, environment and subject as key %s, which comes first", key, owner)
+	return fmt.Sprintf("key %s is for the same connector, environment and subject as key %s, which was imported or read before it", key, owner)
 }
 
 // needsRecord tells whether the checkpoint has to be told of an ending. What it

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tokenmigrate/checkpoint"
+	"tokenmigrate/migrate/connect"
 	"tokenmigrate/source"
 )
 
@@ -24,7 +25,7 @@ func testJudge(m *memory, policy Policy) *judge {
 // rule judges rows, which must succeed, and returns "outcome reason" of each.
 func (j *judge) endings(t *testing.T, rows ...source.Row) ([]string, []ruling) {
 	t.Helper()
-	rulings, err := j.rows(t.Context(), rows, j.hash.marks(rows), false)
+	rulings, err := j.rows(t.Context(), rows, j.hash.marks(rows), j.byKey)
 	if err != nil {
 		t.Fatalf("judge rows: %v", err)
 	}
@@ -152,6 +153,7 @@ func TestJudge_AsksWhetherTheOwnerStillIsOne(t *testing.T) {
 		{"vanished", nil, "pending"},
 		{"moved to another subject", rowPtr(userRow("1", "bob")), "pending"},
 		{"moved to another connector", rowPtr(userRow("1", "ada", func(r *source.Row) { r.Connector = "github" })), "pending"},
+		{"left out as expired now", rowPtr(userRow("1", "ada", expiredNow)), "pending"},
 		{"invalid now", rowPtr(userRow("1", "ada", without(source.ReasonDecryptFailed, "wrong key"))), "pending"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -175,6 +177,37 @@ func TestJudge_AsksWhetherTheOwnerStillIsOne(t *testing.T) {
 			}
 		})
 	}
+}
+
+// expiredNow makes a row's token one that is expired and cannot be refreshed.
+func expiredNow(r *source.Row) {
+	r.Token.ExpiresAt, r.Token.RefreshToken = noon.Add(-time.Hour).UnixMilli(), connect.Secret{}
+}
+
+// A token that was superseded since is not settled, but where all of an identity's are
+// to be sent: they would supersede one another for ever.
+func TestJudge_SendsWhatWasSuperseded(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		policy Policy
+		want   string
+	}{{Policy{}, "pending"}, {Policy{SendDuplicates: true}, "unchanged"}} {
+		m := newMemory()
+		m.imported(userRow("1", "ada"))
+		m.priors["1"] = superseded(m.priors["1"])
+		got, _ := testJudge(m, c.policy).endings(t, userRow("1", "ada"))
+		wantEndings(t, got, c.want)
+	}
+}
+
+// An expired owner keeps its identity where expired tokens are sent.
+func TestJudge_AnExpiredOwnerThatIsSent(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	m.imported(userRow("1", "ada"))
+	m.rows["1"] = userRow("1", "ada", expiredNow)
+	got, _ := testJudge(m, Policy{SendExpired: true}).endings(t, userRow("2", "ada"))
+	wantEndings(t, got, "invalid duplicate")
 }
 
 func rowPtr(r source.Row) *source.Row { return &r }
@@ -252,7 +285,7 @@ func TestJudge_PassesOnErrors(t *testing.T) {
 	m := newMemory()
 	m.failing = errors.New("away")
 	j := testJudge(m, Policy{})
-	if _, err := j.rows(t.Context(), []source.Row{userRow("1", "ada")}, j.hash.marks([]source.Row{userRow("1", "ada")}), false); !errors.Is(err, m.failing) {
+	if _, err := j.rows(t.Context(), []source.Row{userRow("1", "ada")}, j.hash.marks([]source.Row{userRow("1", "ada")}), j.byKey); !errors.Is(err, m.failing) {
 		t.Errorf("got error %v, want %v", err, m.failing)
 	}
 	if key, claimed := j.claims.owner(itemOf(userRow("1", "ada")).identity); claimed {
@@ -276,7 +309,7 @@ func TestJudge_ClaimsHoldWhileAPageIsJudged(t *testing.T) {
 		}
 	}
 	row := []source.Row{userRow("2", "ada")}
-	rulings, err := j.rows(t.Context(), row, j.hash.marks(row), false)
+	rulings, err := j.rows(t.Context(), row, j.hash.marks(row), j.byKey)
 	recording.Wait()
 	if err != nil || rulings[0].ended != (standing{checkpoint.Invalid, reasonDuplicate}) {
 		t.Errorf("got %+v and %v, want a duplicate", rulings, err)

@@ -89,6 +89,7 @@ type memory struct {
 	owners  map[checkpoint.Hash]string
 	rows    map[string]source.Row
 	reread  [][]string // the keys of each reading
+	pages   []string   // that were looked up
 	failing error
 	looked  func() // called once owners were looked up; nil: not
 }
@@ -103,6 +104,12 @@ func (m *memory) Priors(_ context.Context, _ int64, asked []checkpoint.Asked) ([
 		priors[i] = m.priors[asked[i].Key]
 	}
 	return priors, m.failing
+}
+
+func (m *memory) PagePriors(ctx context.Context, migration, run int64, shard, number int, asked []checkpoint.Asked) ([]checkpoint.Prior, *checkpoint.Page, error) {
+	m.pages = append(m.pages, fmt.Sprintf("migration %d run %d shard %d page %d", migration, run, shard, number))
+	priors, err := m.Priors(ctx, migration, asked)
+	return priors, &checkpoint.Page{Number: number}, err
 }
 
 func (m *memory) Owners(_ context.Context, _ int64, identities []checkpoint.Hash) (map[checkpoint.Hash][]string, error) {

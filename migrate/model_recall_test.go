@@ -36,7 +36,7 @@ func TestJudge_RecallsHowATokenEndedBeforeItsRowWasLeftOut(t *testing.T) {
 			}
 			m.priors["1"] = prior
 			p := testPass(&Options{Destination: "api.example/team", ChunkTokens: 1, ChunkBytes: 1 << 20, RetryFailed: c.retry, Policy: Policy{InDoubt: c.inDoubt, Passes: 1}}, m, nil, 1)
-			rulings, err := p.judge.rows(t.Context(), []source.Row{row}, p.judge.hash.marks([]source.Row{row}), false)
+			rulings, err := p.judge.rows(t.Context(), []source.Row{row}, p.judge.hash.marks([]source.Row{row}), p.judge.byKey)
 			if err != nil {
 				t.Fatal(err)
 			}

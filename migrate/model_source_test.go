@@ -150,6 +150,7 @@ type modelSource struct {
 	ids   map[string][]any    // key columns, by key
 	ever  map[string]*content // all contents, by id
 	log   []string
+	gone  map[string]*content                  // deleted, by key
 	taken map[sandbox.Identity]map[string]bool // keys that ever had it
 	next  int
 
@@ -160,7 +161,7 @@ type modelSource struct {
 func newModelSource(ctx context.Context, db *pgx.Conn, rnd *rand.Rand, rows int) (*modelSource, error) {
 	s := &modelSource{
 		db: db, rnd: rnd, keys: keyKinds[rnd.IntN(len(keyKinds))], oversized: rnd.IntN(3) == 0,
-		rows: map[string]*content{}, ids: map[string][]any{}, ever: map[string]*content{}, taken: map[sandbox.Identity]map[string]bool{},
+		rows: map[string]*content{}, ids: map[string][]any{}, ever: map[string]*content{}, gone: map[string]*content{}, taken: map[sandbox.Identity]map[string]bool{},
 	}
 	if rnd.IntN(2) == 0 {
 		s.missingExpiry = 100 * 24 * time.Hour
@@ -254,12 +255,11 @@ func (s *modelSource) mutate(ctx context.Context) error {
 	return s.put(ctx, &c, false)
 }
 
-// revert gives a row a content back that it had, unless another row had the
-// same identity meanwhile: the endpoint's token may then be the other one's.
+// revert gives a row a content back that it had.
 func (s *modelSource) revert(ctx context.Context, key string) error {
 	var had []*content
 	for _, id := range sortedKeys(s.ever) {
-		if c := s.ever[id]; c.key == key && c != s.rows[key] && len(s.taken[c.identity()]) == 1 {
+		if c := s.ever[id]; c.key == key && c != s.rows[key] {
 			had = append(had, c)
 		}
 	}
@@ -271,16 +271,28 @@ func (s *modelSource) revert(ctx context.Context, key string) error {
 
 func (s *modelSource) text() string { return strconv.FormatUint(s.rnd.Uint64(), 36) }
 
-// insert adds a row with a new key.
+// insert adds a row with a new key, or one that was deleted as it was.
 func (s *modelSource) insert(ctx context.Context) error {
-	s.next++
-	key, columns := s.keys.make(s.rnd, s.next)
-	s.ids[key] = columns
-	if _, err := s.db.Exec(ctx, `INSERT INTO accounts (k, k2) VALUES ($1, $2)`, columns...); err != nil {
+	var c *content
+	var key string
+	if gone := sortedKeys(s.gone); len(gone) > 0 && s.rnd.IntN(2) == 0 {
+		key = gone[s.rnd.IntN(len(gone))]
+		c = s.gone[key]
+		delete(s.gone, key)
+	} else {
+		s.next++
+		var columns []any
+		key, columns = s.keys.make(s.rnd, s.next)
+		s.ids[key] = columns
+	}
+	if _, err := s.db.Exec(ctx, `INSERT INTO accounts (k, k2) VALUES ($1, $2)`, s.ids[key]...); err != nil {
 		return err
 	}
 	if s.seen != nil {
 		s.seen[key] = true
+	}
+	if c != nil {
+		return s.put(ctx, c, true)
 	}
 	return s.put(ctx, s.content(key), false)
 }
@@ -290,6 +302,7 @@ func (s *modelSource) remove(ctx context.Context, key string) error {
 		return err
 	}
 	s.log = append(s.log, "deleted "+s.rows[key].id)
+	s.gone[key] = s.rows[key]
 	delete(s.rows, key)
 	delete(s.throughout, key)
 	return nil
@@ -368,11 +381,15 @@ func (s *modelSource) content(key string) *content {
 // resemble makes the content one for the same identity as another row's, or for
 // one that differs in a single part.
 func (s *modelSource) resemble(c *content) {
-	all := sortedKeys(s.rows)
+	rows := s.rows
+	if len(s.gone) > 0 && s.rnd.IntN(2) == 0 { // which may come back
+		rows = s.gone
+	}
+	all := sortedKeys(rows)
 	if len(all) == 0 {
 		return
 	}
-	like := s.rows[all[s.rnd.IntN(len(all))]]
+	like := rows[all[s.rnd.IntN(len(all))]]
 	c.provider, c.subject, c.issuer, c.environment, c.installation, c.tenant = like.provider, like.subject, like.issuer, like.environment, like.installation, like.tenant
 	switch s.rnd.IntN(10) {
 	case 0:

@@ -89,6 +89,8 @@ type model struct {
 	late   lateCalls
 	check  modelCheck
 	log    []string
+
+	pageSize int // of the last run
 }
 
 func (m *model) notef(format string, args ...any) {
@@ -164,7 +166,10 @@ func (m *model) vary(rows int) {
 	if m.rnd.IntN(6) == 0 {
 		o.Policy.StopAfterFailures = 0.3
 	}
-	m.worker.source = m.src.options(1 + m.rnd.IntN(60))
+	if m.pageSize == 0 || m.rnd.IntN(2) == 0 { // else pages may be as they were
+		m.pageSize = 1 + m.rnd.IntN(60)
+	}
+	m.worker.source = m.src.options(m.pageSize)
 }
 
 // disturbed is one run among faults, changes and interruptions, and perhaps

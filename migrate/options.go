@@ -140,6 +140,8 @@ type importer interface {
 // an empty one.
 type lookup interface {
 	Priors(ctx context.Context, migration int64, asked []checkpoint.Asked) ([]checkpoint.Prior, error)
+	// PagePriors may leave out what is to be remembered of the page.
+	PagePriors(ctx context.Context, migration, run int64, shard, number int, asked []checkpoint.Asked) ([]checkpoint.Prior, *checkpoint.Page, error)
 	Owners(ctx context.Context, migration int64, identities []checkpoint.Hash) (map[checkpoint.Hash][]string, error)
 }
 

@@ -17,7 +17,7 @@ type Ending struct{ Outcome, Reason string }
 // alone.
 func Preview(ctx context.Context, o Options, rows []source.Row) ([]Ending, error) {
 	j := &judge{policy: o.Policy, maxBytes: o.ChunkBytes, known: nothingKnown{}, now: time.Now, hash: newHasher(nil, ""), claims: claimMap{}}
-	rulings, err := j.rows(ctx, rows, j.hash.marks(rows), true)
+	rulings, err := j.rows(ctx, rows, j.hash.marks(rows), nothingKnown{}.byKey)
 	if err != nil {
 		return nil, fmt.Errorf("judge a sample: %w", err)
 	}

@@ -46,8 +46,9 @@ type recorder struct {
 	wait    *patience
 	log     zerolog.Logger
 
-	dirty bool        // counts have changed since they were written; the goroutine's
-	lost  atomic.Bool // another worker has the shard, and something was not written
+	dirty bool              // counts have changed since they were written; the goroutine's
+	pages []checkpoint.Page // not written yet; likewise
+	lost  atomic.Bool       // another worker has the shard, and something was not written
 	in    chan *entry
 	ended chan struct{} // closed when the goroutine is over
 	err   error         // why it ended; read after ended
@@ -58,6 +59,7 @@ type entry struct {
 	intent *checkpoint.Intent
 	answer *checkpoint.Answer
 	locals []checkpoint.Local
+	page   *checkpoint.Page // written at some time, or never
 	moves  moves
 	done   chan error // gets the result; has room for one
 }
@@ -187,6 +189,9 @@ func (r *recorder) take(ctx context.Context, entries []*entry) error {
 	for _, e := range entries {
 		r.ledger.apply(e.moves, false)
 		r.dirty = r.dirty || len(e.moves) > 0
+		if e.page != nil {
+			r.pages = append(r.pages, *e.page)
+		}
 		writes = writes || e.intent != nil || e.answer != nil || len(e.locals) > 0
 	}
 	if !writes {
@@ -202,7 +207,8 @@ func (r *recorder) take(ctx context.Context, entries []*entry) error {
 // count nothing: with these alone the run's row is left as it is. Without entries it
 // is written in any case.
 func (r *recorder) write(ctx context.Context, entries []*entry) error {
-	b := checkpoint.Batch{}
+	b := checkpoint.Batch{Pages: r.pages}
+	r.pages = nil
 	for _, e := range entries {
 		if e.intent != nil {
 			b.Intents = append(b.Intents, *e.intent)
@@ -221,6 +227,7 @@ func (r *recorder) write(ctx context.Context, entries []*entry) error {
 	if err == nil {
 		err = r.wait.database(ctx, theCheckpoint, func() (err error) {
 			out, err = r.store.Record(ctx, r.lease, r.run, b)
+			b.Pages = nil // what is only remembered is not worth another try
 			return err
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -325,4 +326,52 @@ func TestRecorder_WritesCountsOfWhatCameLast(t *testing.T) {
 	if n := len(w.batches); n != 1 || string(w.batches[0].Counts) != string(want) {
 		t.Errorf("got %d transactions, want one with %s", n, want)
 	}
+}
+
+// What is remembered of pages goes along with whatever is written next, and is not
+// worth a second try.
+func TestRecorder_RemembersPagesInPassing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &ledgerWriter{record: func(_ context.Context, n int, _ checkpoint.Batch) (checkpoint.Recorded, error) {
+			if n == 2 {
+				return checkpoint.Recorded{}, again
+			}
+			return checkpoint.Recorded{}, nil
+		}}
+		r, _, over := serving(t, w)
+		page := func(number int) {
+			if err := r.commit(&entry{page: &checkpoint.Page{Number: number}, moves: []move{enter(slackProd, unchanged, "")}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		page(1)
+		page(2)
+		if w.written() != 0 {
+			t.Errorf("got %d transactions for pages, want none of their own", w.written())
+		}
+		for range 3 { // the second is tried twice
+			if err := r.commit(intentEntry()); err != nil {
+				t.Fatal(err)
+			}
+			page(3)
+		}
+		close(r.in)
+		if err := <-over; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+		want := [][]int{{1, 2}, {3}, nil, {3}, {3}} // the last as it ends
+		for i, b := range w.batches {
+			var got []int
+			for _, p := range b.Pages {
+				got = append(got, p.Number)
+			}
+			if i >= len(want) || !slices.Equal(got, want[i]) {
+				t.Errorf("transaction %d: got the pages %v", i+1, got)
+			}
+		}
+		if len(w.batches) != len(want) {
+			t.Errorf("got %d transactions, want %d", len(w.batches), len(want))
+		}
+	})
 }

@@ -56,6 +56,9 @@ func TestRule_FollowsWhatIsKnown(t *testing.T) {
 		{name: "imported before", prior: prior(checkpoint.Imported, "", isNow, isNow, earlierRun), want: was(unchanged, "")},
 		{name: "imported by this run", prior: prior(checkpoint.Imported, "", isNow, isNow, thisRun), want: was(checkpoint.Imported, "")},
 		{name: "imported, retry of failures asked", prior: prior(checkpoint.Imported, "", isNow, isNow, earlierRun), retry: true, want: was(unchanged, "")},
+		{name: "imported, and superseded since", prior: superseded(prior(checkpoint.Imported, "", isNow, isNow, earlierRun)), want: send},
+		{name: "likewise, where changed content is not sent", prior: superseded(prior(checkpoint.Imported, "", isNow, isNow, earlierRun)), policy: Policy{SkipChanged: true}, want: send},
+		{name: "likewise, once it was a duplicate", prior: superseded(prior(checkpoint.Invalid, "duplicate", isNow, isNow, earlierRun)), want: send},
 		{name: "imported, other content now", prior: prior(checkpoint.Imported, "", wasOnce, wasOnce, earlierRun), want: send},
 		{name: "imported by this run, other content now", prior: prior(checkpoint.Imported, "", wasOnce, wasOnce, thisRun), want: send},
 		{name: "imported, other content now, changed: skip", prior: prior(checkpoint.Imported, "", wasOnce, wasOnce, earlierRun), policy: Policy{SkipChanged: true}, want: was(checkpoint.Skipped, "changed")},
@@ -216,12 +219,12 @@ func TestRule_KeepsItsPromisesInEveryCombination(t *testing.T) {
 			for _, imported := range hashes {
 				for _, run := range []int64{thisRun, earlierRun} {
 					for change := range changes {
-						for flags := range 32 {
+						for flags := range 64 {
 							bit := func(i int) bool { return bools[flags>>i&1] }
 							for _, doubt := range []InDoubt{InDoubtSend, InDoubtFresh, InDoubtHold} {
 								f := facts{
 									item: judged(changes[change]...), known: e.outcome != "", run: thisRun, retryFailed: bit(0), owned: bit(1), owner: "k1", maxBytes: 1000, now: noon,
-									prior: checkpoint.Prior{Outcome: e.outcome, Reason: e.reason, Detail: "said", Fingerprint: sent, Imported: imported, RunID: run},
+									prior: checkpoint.Prior{Outcome: e.outcome, Reason: e.reason, Detail: "said", Fingerprint: sent, Imported: imported, Superseded: bit(5), RunID: run},
 								}
 								if !f.known {
 									f.prior = checkpoint.Prior{}
@@ -248,7 +251,7 @@ func brokenPromise(f facts, p Policy, got standing) string {
 	it, prior := f.item, f.prior
 	send := got.outcome == pending
 	unknown := prior.Outcome == checkpoint.Unknown || prior.Reason == "unavailable" // the last answer was lost
-	settled := prior.Imported == it.fingerprint && !unknown
+	settled := prior.Imported == it.fingerprint && !prior.Superseded && !unknown
 	same := f.known && prior.Fingerprint == it.fingerprint
 	dead := it.token.ExpiresAt <= f.now.UnixMilli() && it.token.RefreshToken.Empty() && !it.madeUp
 	switch {
@@ -270,7 +273,7 @@ func brokenPromise(f facts, p Policy, got standing) string {
 		return "an expired token is sent"
 	case send && f.owned && !p.SendDuplicates:
 		return "a duplicate is sent"
-	case send && p.SkipChanged && prior.Imported != (checkpoint.Hash{}) && !unknown:
+	case send && p.SkipChanged && prior.Imported != (checkpoint.Hash{}) && prior.Imported != it.fingerprint && !unknown:
 		return "a changed token is sent"
 	case !send && got.outcome != unchanged && got.outcome != checkpoint.Imported && got.reason == "":
 		return "not sent, and no reason"
@@ -278,6 +281,12 @@ func brokenPromise(f facts, p Policy, got standing) string {
 		return fmt.Sprintf("an ending of the endpoint's that it never gave: %v", got)
 	}
 	return ""
+}
+
+// superseded is a prior since which another key was sent for the same identity.
+func superseded(p checkpoint.Prior) checkpoint.Prior {
+	p.Superseded = true
+	return p
 }
 
 // inPlace lets the prior be of the connector and environment that the item has.

@@ -102,21 +102,22 @@ func (p *pass) feed(ctx context.Context, chunks chan<- *chunk) error {
 	defer ahead.wait()
 	defer cancel()
 	open := newChunker(p.ceiling(), p.o.ChunkBytes)
+	number := 0
 	for end := false; !end; {
 		if err := p.settleDoubts(ctx, open, chunks, false); err != nil {
 			return err
 		}
-		page, marks, err := ahead.next(ctx)
+		page, err := ahead.next(ctx)
 		if err != nil {
 			return err
 		}
 		p.moved()
-		end = page.End
+		number, end = number+1, page.End
 		p.countValues(page.Rows)
 		if end {
 			p.reachedEnd(len(page.Rows))
 		}
-		if err := p.feedRows(ctx, open, chunks, page, marks); err != nil {
+		if err := p.feedRows(ctx, open, chunks, page, number); err != nil {
 			return err
 		}
 		p.read.Add(int64(len(page.Rows)))
@@ -131,16 +132,23 @@ func (p *pass) feed(ctx context.Context, chunks chan<- *chunk) error {
 	return p.handOver(ctx, chunks, open.flush()...)
 }
 
-// feedRows judges rows, has their endings recorded and hands over the chunks
-// that become full.
-func (p *pass) feedRows(ctx context.Context, open *chunker, chunks chan<- *chunk, page source.Page, marks []mark) error {
-	rows, marks, e := p.setDoubtsAside(page.Rows, marks)
-	rulings, err := p.judgeRows(ctx, rows, marks, p.blank && p.walkNo.Load() == 1)
+// feedRows judges the rows of the walk's number-th page, has their endings recorded
+// and hands over the chunks that become full.
+func (p *pass) feedRows(ctx context.Context, open *chunker, chunks chan<- *chunk, page source.Page, number int) error {
+	rows, e := p.setDoubtsAside(page.Rows)
+	know := p.ofPage(number, &e.page)
+	if p.blank && p.walkNo.Load() == 1 {
+		know = nothingKnown{}.byKey
+	}
+	rulings, err := p.judgeRows(ctx, rows, know)
 	if err != nil {
 		return err
 	}
 	for i := range rulings {
 		p.note(e, &rulings[i], rulings[i].place, standing{})
+		if rulings[i].item != nil {
+			e.page = nil // what is sent changes what is known of it
+		}
 	}
 	p.rows.Add(int64(len(rulings)))
 	return p.joinAll(ctx, open, chunks, e, rulings, page.ReadAt)
@@ -218,16 +226,26 @@ func (p *pass) handOver(ctx context.Context, chunks chan<- *chunk, full ...*chun
 
 // judgeAgain judges rows that were read again, in their order.
 func (p *pass) judgeAgain(ctx context.Context, rows []source.Row) ([]ruling, error) {
-	return p.judgeRows(ctx, rows, p.judge.hash.marks(rows), false)
+	return p.judgeRows(ctx, rows, p.judge.byKey)
 }
 
-// judgeRows judges rows in their order. With news the checkpoint cannot know their keys.
-func (p *pass) judgeRows(ctx context.Context, rows []source.Row, marks []mark, news bool) (rulings []ruling, err error) {
+// ofPage looks the walk's number-th page up, and leaves in page what is to be remembered
+// of it.
+func (p *pass) ofPage(number int, page **checkpoint.Page) lookUp {
+	return func(ctx context.Context, asked []checkpoint.Asked) (priors []checkpoint.Prior, err error) {
+		priors, *page, err = p.judge.known.PagePriors(ctx, p.migration.ID, p.run, p.o.Shard, number, asked)
+		return priors, err
+	}
+}
+
+// judgeRows judges rows in their order.
+func (p *pass) judgeRows(ctx context.Context, rows []source.Row, know lookUp) (rulings []ruling, err error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
+	marks := p.judge.hash.marks(rows)
 	err = p.wait.database(ctx, eitherOne, func() (err error) {
-		rulings, err = p.judge.rows(ctx, rows, marks, news)
+		rulings, err = p.judge.rows(ctx, rows, marks, know)
 		return err
 	})
 	return rulings, err

@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -172,6 +175,15 @@ func TestDryRun_ForeseesTheCalls(t *testing.T) {
 			p.wait()
 			r.settled()
 		}},
+		{name: "a killed run over what was done, and the old content again", before: func(r *rig) {
+			r.with("send.timeout", "1s")
+			r.must(0, "run")
+			r.exec(`UPDATE accounts SET access = access || 'x' WHERE id = 5`)
+			p := r.start([]string{"TOKENMIGRATE_CRASH_AT=after_call:1"}, "run")
+			p.wait()
+			r.settled()
+			r.exec(`UPDATE accounts SET access = rtrim(access, 'x') WHERE id = 5`)
+		}},
 	}
 	atOnce(t, 4, cases, func(c scenario) string { return c.name }, func(t *testing.T, c scenario) {
 		r := newRig(t, sandbox.Options{}).fill(600)
@@ -218,5 +230,133 @@ func (r *rig) settled() {
 	r.Helper()
 	r.until("the killed process's sessions have ended", func() bool {
 		return one[int](r.T, r.cp, `SELECT count(*)::int FROM pg_stat_activity WHERE application_name = 'tokenmigrate' AND datname = current_database()`) == 0
+	})
+}
+
+// Pages that are done are remembered, and whatever changes is found all the same: in
+// the store, in the checkpoint, by a run or by hand.
+func TestRun_FindsWhatChangesOnPagesThatAreDone(t *testing.T) {
+	t.Parallel()
+	r := newRigOn(t, sandbox.Options{RefuseSubjects: []string{"user-150"}}, localpg.Database(t), localpg.Database(t)).fill(395)
+	r.with("source.page_size", "100", "policy.max_failed", "6")
+	r.exec(`UPDATE accounts SET subject = NULL WHERE id = 7`)
+	// pages are those that are remembered, with how many rows of each are not settled.
+	pages := func() string {
+		return one[string](t, r.cp, `SELECT string_agg(number || ':' || cardinality(rest), ' ' ORDER BY number)
+			FROM tokenmigrate.pages p LEFT JOIN tokenmigrate.revisions r USING (migration_id) WHERE p.revision = coalesce(r.revision, 0)`)
+	}
+	sent := func(what string, want int64, args ...string) {
+		t.Helper()
+		_, was := accepted(r.endpoint.Audit())
+		p := r.must(0, append([]string{"run"}, args...)...)
+		if _, is := accepted(r.endpoint.Audit()); is-was != want {
+			t.Errorf("%s: %d tokens were sent, want %d", what, is-was, want)
+		}
+		if c := p.readReport().Counts; c.Imported+c.Unchanged != 393 || c.Invalid != 1 || c.Failed != 1 {
+			t.Errorf("%s: got %+v, want 393 imported in all", what, c)
+		}
+		if got, want := pages(), "1:1 2:1 3:0 4:0"; got != want {
+			t.Errorf("%s: got the pages %s, want %s", what, got, want)
+		}
+	}
+	sent("the first run", 394)
+	const written = `SELECT concat_ws(' ', ctid, xmin, p::text) FROM tokenmigrate.pages p ORDER BY 1`
+	before := list[string](t, r.cp, written)
+	sent("a second run", 0)
+	if after := list[string](t, r.cp, written); !slices.Equal(after, before) {
+		t.Errorf("a second run wrote pages: they were %q, and are %q", before, after)
+	}
+	role, password := r.onlySelect()
+	if c := r.rehearse(0, role, password).Counts; c.Unchanged != 393 || c.Pending != 0 {
+		t.Errorf("a dry run: got %+v, want 393 unchanged", c)
+	}
+
+	r.exec(`UPDATE accounts SET access = access || 'x' WHERE id IN (42, 342)`)
+	sent("two tokens were refreshed", 2)
+	r.exec(`UPDATE accounts SET access = rtrim(access, 'x') WHERE id IN (42, 342)`)
+	sent("two have their old content again", 2)
+	mustExec(t, r.cp, `DELETE FROM tokenmigrate.tokens WHERE key = '200'`)
+	sent("one was taken out of the checkpoint", 1)
+	mustExec(t, r.cp, `UPDATE tokenmigrate.tokens SET outcome = 'unknown', reason = 'in_doubt' WHERE key = '201'`)
+	sent("one was put in doubt", 1)
+	sent("failures are tried again", 1, "--retry-failed")
+	r.exec(`DELETE FROM accounts WHERE id = 1`)
+	r.add(0, 0)
+	sent("one row went and one came, on the same page", 1)
+	mustExec(t, r.cp, `TRUNCATE tokenmigrate.tokens`)
+	sent("all were taken out", 394)
+	r.with("destination.connector", "slack/other")
+	sent("the connector is another", 394, "--accept-config-change")
+}
+
+// Rows that take turns at one identity: whichever is there last is what the endpoint
+// holds in the end, and a row that comes back as it was is not called imported while
+// the endpoint holds another's token.
+func TestRun_RowsThatTakeTurnsAtAnIdentity(t *testing.T) {
+	t.Parallel()
+	type turns struct {
+		name  string
+		steps []string          // each followed by a run, and by one that makes no call
+		holds map[string]string // the endpoint at the end, by subject
+		ends  map[string]string // how the rows of the table tokens end
+		code  int               // of the last run
+	}
+	atOnce(t, 4, []turns{
+		{"a row that comes back as it was", []string{
+			`INSERT INTO accounts VALUES (1, NULL, 'access-A', 'refresh-A', now() + interval '1 year', 'ada')`,
+			`DELETE FROM accounts; INSERT INTO accounts VALUES (3, NULL, 'access-B', 'refresh-B', now() + interval '1 year', 'ada')`,
+			`DELETE FROM accounts; INSERT INTO accounts VALUES (1, NULL, 'access-A', 'refresh-A', now() + interval '1 year', 'ada')`,
+		}, map[string]string{"ada": "access-A"}, map[string]string{"1": "imported", "3": "imported"}, 0},
+		{"a row that was moved and moved back", []string{
+			`INSERT INTO accounts SELECT n, NULL, 'access-' || n, 'refresh-' || n, now() + interval '1 year', (ARRAY['ada', 'bob'])[n] FROM generate_series(1, 2) n`,
+			`UPDATE accounts SET subject = 'bob' WHERE id = 1; DELETE FROM accounts WHERE id = 2`,
+			`INSERT INTO accounts VALUES (2, NULL, 'access-2', 'refresh-2', now() + interval '1 year', 'bob'); UPDATE accounts SET subject = 'ada' WHERE id = 1`,
+		}, map[string]string{"ada": "access-1", "bob": "access-2"}, map[string]string{"1": "imported", "2": "imported"}, 0},
+		{"a duplicate that took over keeps its identity", []string{
+			`INSERT INTO accounts SELECT n, NULL, 'access-' || n, 'refresh-' || n, now() + interval '1 year', 'ada' FROM generate_series(1, 2) n`,
+			`UPDATE accounts SET access = NULL WHERE id = 1`,
+			`UPDATE accounts SET access = 'access-1' WHERE id = 1`,
+			`UPDATE accounts SET access = 'access-new' WHERE id = 1`,
+		}, map[string]string{"ada": "access-2"}, map[string]string{"1": "invalid duplicate", "2": "imported"}, 3},
+		{"an expired one yields", []string{
+			`INSERT INTO accounts VALUES (1, NULL, 'access-1', NULL, now() + interval '1 year', 'ada')`,
+			`UPDATE accounts SET expires = now() - interval '1 day'; INSERT INTO accounts VALUES (2, NULL, 'access-2', 'refresh-2', now() + interval '1 year', 'ada')`,
+		}, map[string]string{"ada": "access-2"}, map[string]string{"1": "skipped expired", "2": "imported"}, 0},
+	}, func(c turns) string { return c.name }, func(t *testing.T, c turns) {
+		r := newRig(t, sandbox.Options{}).fill(0)
+		r.with("policy.max_failed", "0")
+		for i, step := range c.steps {
+			for _, sql := range strings.Split(step, "; ") {
+				r.exec(sql)
+			}
+			_, before := accepted(r.endpoint.Audit())
+			foreseen := r.start(nil, "dry-run")
+			foreseen.wait()
+			run := r.start(nil, "run")
+			code := run.wait()
+			if i == len(c.steps)-1 && code != c.code {
+				t.Errorf("step %d: exit code %d, want %d\n%s", i+1, code, c.code, run.said())
+			}
+			calls, after := accepted(r.endpoint.Audit())
+			if got := foreseen.readReport().Counts.Pending; got != after-before {
+				t.Errorf("step %d: %d tokens were sent, %d were foreseen", i+1, after-before, got)
+			}
+			r.start(nil, "run").wait()
+			if again, _ := accepted(r.endpoint.Audit()); again != calls {
+				t.Errorf("step %d: a second run made %d calls", i+1, again-calls)
+			}
+		}
+		for id, im := range r.endpoint.Audit().Imported {
+			if want := sha256.Sum256([]byte(c.holds[id.Subject.ID])); im.AccessTokenSHA256 != want {
+				t.Errorf("the endpoint holds another token for %s than %s", id.Subject.ID, c.holds[id.Subject.ID])
+			}
+		}
+		ends := map[string]string{}
+		for key, row := range r.tokens() {
+			ends[key] = strings.TrimSpace(row.Outcome + " " + row.Reason)
+		}
+		if !maps.Equal(ends, c.ends) {
+			t.Errorf("got %v, want %v", ends, c.ends)
+		}
 	})
 }
