@@ -111,8 +111,7 @@ func (s *Store) unsettled(ctx context.Context, migration int64, asked []Asked, p
 // Owners returns which keys were last sent for the given identities: first the one
 // that was imported and not superseded since, then others that were imported, the first
 // import first, and then the rest by key. The first of them whose row still exists owns
-// the identity. Identities that the checkpoint
-// does not know are missing from the map.
+// the identity. Identities that the checkpoint does not know are missing from the map.
 func (s *Store) Owners(ctx context.Context, migration int64, identities []Hash) (map[Hash][]string, error) {
 	return s.owners(ctx, migration, identities, false)
 }

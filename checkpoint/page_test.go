@@ -331,7 +331,7 @@ func TestReady_RefusesWithoutTriggers(t *testing.T) {
 		s := newStore(t)
 		execute(t, s, sql)
 		for name, err := range map[string]error{"Ready": s.Ready(t.Context()), "Migrate": s.Migrate(t.Context())} {
-			if !errors.Is(err, ErrNoTriggers) || !strings.Contains(err.Error(), "ENABLE TRIGGER ALL") {
+			if !errors.Is(err, ErrNoTriggers) || !strings.Contains(err.Error(), "ENABLE TRIGGER USER") {
 				t.Errorf("%s after %s: got %v, want ErrNoTriggers", name, sql, err)
 			}
 		}
@@ -406,6 +406,11 @@ func TestRecord_NotesWhatIsSuperseded(t *testing.T) {
 	must(t, err)
 	equal(t, "owners", owners[hash("shared")], "b", "a")
 
+	unwritten := exclusive(1, rival("c", imported("c")))
+	if out := b.record(Batch{Intents: []Intent{unwritten}}); len(out.Claimed[unwritten.ID]) != 1 {
+		t.Fatalf("got %+v, want the intent to be claimed", out)
+	}
+	superseded("after an intent that was not written", "a")
 	b.call(rival("a", known(imported("a"))))
 	superseded("once the first is imported again", "b")
 	no := rival("b", known(refused("b")))

@@ -31,29 +31,6 @@ const (
 // Hash is a fingerprint or an identity: a version byte and 15 bytes of an HMAC.
 type Hash [16]byte
 
-// Sent is one token of a call.
-type Sent struct {
-	Key         string
-	Environment string
-	Fingerprint Hash
-	Identity    Hash
-	Others      int  // other keys that Owners told for the identity when this one was chosen
-	Known       bool // the checkpoint may have a row for the key; false is a hint that spares looking
-}
-
-// Intent is the note that a call is about to be made.
-type Intent struct {
-	ID        uuid.UUID
-	Connector string
-	Tokens    []Sent
-	// Settle is how long after the commit the call may still be under way: its
-	// timeout and a margin.
-	Settle time.Duration
-	// Exclusive: other shards are at work. The intent is not written if another key
-	// was sent for one of its identities meanwhile, or is about to be.
-	Exclusive bool
-}
-
 // Ending is how one token of a call ended.
 type Ending struct {
 	Sent
@@ -408,87 +385,6 @@ func (s *Store) queueLocals(q *pgx.Batch, migration, run int64, locals []Local) 
 			outcome = excluded.outcome, reason = excluded.reason, detail = excluded.detail,
 			run_id = CASE WHEN excluded.outcome = 'imported' THEN t.run_id ELSE excluded.run_id END, updated_at = excluded.updated_at`),
 		migration, run, key, connector, environment, outcome, reason, detail)
-}
-
-// queueTurn has the workers of a migration write their exclusive intents one
-// after the other, so that each sees those before it. It comes before the lease is
-// locked: who adopts another number of shards takes both locks in this order, too.
-func (s *Store) queueTurn(q *pgx.Batch, migration int64) {
-	q.Queue(s.in(`SELECT FROM {schema}.migrations WHERE id = $1 FOR NO KEY UPDATE`), migration)
-}
-
-// queueIntent writes an intent. It stands behind queueLease.
-func (s *Store) queueIntent(q *pgx.Batch, l Lease, run int64, in *Intent, out *Recorded) {
-	n := len(in.Tokens)
-	keys, environments, others := make([]string, n), make([]string, n), make([]int32, n)
-	fingerprints, identities := make(pgtype.FlatArray[[]byte], n), make(pgtype.FlatArray[[]byte], n)
-	alike := true
-	for i := range in.Tokens {
-		t := &in.Tokens[i]
-		keys[i], environments[i], others[i] = t.Key, t.Environment, int32(t.Others)
-		fingerprints[i], identities[i] = t.Fingerprint[:], t.Identity[:]
-		alike = alike && t.Environment == in.Tokens[0].Environment
-	}
-	if alike {
-		environments = environments[:min(n, 1)]
-	}
-	const insert = `
-		INSERT INTO {schema}.calls
-			(migration_id, id, shard, run_id, connector, environments, keys, fingerprints, identities, started_at, settle_after)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, t, t + $10::bigint * interval '1 microsecond' FROM clock_timestamp() AS t`
-	const repeated = `
-		ON CONFLICT (id) DO UPDATE SET started_at = excluded.started_at, settle_after = excluded.settle_after`
-	args := []any{l.Migration, in.ID, l.Shard, run, in.Connector, environments, keys, fingerprints, identities, in.Settle.Microseconds()}
-	if !in.Exclusive {
-		q.Queue(s.in(insert+repeated), args...)
-		return
-	}
-	q.Queue(s.in(`
-		WITH mine AS MATERIALIZED (
-			SELECT * FROM unnest($7::text[], $9::bytea[], $11::integer[]) AS o (key, identity, others)
-		), known AS (
-			SELECT t.key, t.identity FROM mine, LATERAL (
-				SELECT key, identity FROM {schema}.tokens WHERE identity = mine.identity AND migration_id = $1 OFFSET 0) AS t
-			UNION SELECT o.key, o.identity FROM {schema}.calls, unnest(keys, identities) AS o (key, identity)
-			WHERE migration_id = $1 AND o.identity = ANY($9::bytea[])
-		), claimed AS MATERIALIZED (
-			SELECT mine.key FROM mine JOIN known USING (identity) WHERE known.key <> mine.key
-			GROUP BY mine.key, mine.others HAVING count(*) > mine.others
-		), written AS (`+insert+` WHERE NOT EXISTS (SELECT FROM claimed)`+repeated+`
-		)
-		SELECT key FROM claimed`), append(args, others)...).
-		Query(func(rows pgx.Rows) error {
-			keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
-			if len(keys) > 0 {
-				if out.Claimed == nil {
-					out.Claimed = make(map[uuid.UUID][]string)
-				}
-				out.Claimed[in.ID] = keys
-			}
-			return err
-		})
-}
-
-// supersedes reports whether other keys were sent for one of the identities.
-func (in *Intent) supersedes() bool {
-	return slices.ContainsFunc(in.Tokens, func(t Sent) bool { return t.Others > 0 })
-}
-
-// queueSuperseded notes of the other keys of an intent's identities that what was
-// imported of them may be overwritten from now on, whatever becomes of the call.
-func (s *Store) queueSuperseded(q *pgx.Batch, migration int64, in *Intent) {
-	var keys []string
-	var identities pgtype.FlatArray[[]byte]
-	for i := range in.Tokens {
-		if t := &in.Tokens[i]; t.Others > 0 {
-			keys, identities = append(keys, t.Key), append(identities, t.Identity[:])
-		}
-	}
-	q.Queue(s.in(`
-		UPDATE {schema}.tokens SET superseded = true WHERE migration_id = $1 AND key = ANY(ARRAY(
-			SELECT t.key FROM unnest($2::text[], $3::bytea[]) AS a (key, identity), LATERAL (
-				SELECT key FROM {schema}.tokens AS t WHERE t.identity = a.identity AND t.migration_id = $1
-					AND t.key <> a.key AND t.imported_at IS NOT NULL AND t.superseded IS NOT TRUE OFFSET 0) AS t))`), migration, keys, identities)
 }
 
 // recordedBefore tells whether an answer whose intent is gone was recorded by

@@ -198,7 +198,7 @@ func (s *Store) version(ctx context.Context) (int, error) {
 			WHERE tgrelid = to_regclass($1) AND tgname = ANY($2::text[]) AND tgenabled IN ('O', 'A'))
 		FROM {schema}.schema_version`), s.quoted+".tokens", tokensTriggers).Scan(&version, &triggers)
 	if err == nil && version > 1 && triggers < len(tokensTriggers) {
-		return 0, fmt.Errorf("schema %q: %w; ALTER TABLE %s.tokens ENABLE TRIGGER ALL, or make them again (`tokenmigrate checkpoint ddl --from 1` shows how), and DELETE FROM %s.pages", s.schema, ErrNoTriggers, s.quoted, s.quoted)
+		return 0, fmt.Errorf("schema %q: %w; ALTER TABLE %s.tokens ENABLE TRIGGER USER, or make them again (`tokenmigrate checkpoint ddl --from 1` shows how), and DELETE FROM %s.pages", s.schema, ErrNoTriggers, s.quoted, s.quoted)
 	}
 	return version, s.readable(pgerr.Wrap("read the checkpoint's version", err))
 }
