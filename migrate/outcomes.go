@@ -57,7 +57,8 @@ func (p *pass) ending(c *chunk, id uuid.UUID, endings []checkpoint.Ending) *entr
 }
 
 // ended deals with how an entry of ending was recorded. Items that ended give up their
-// claims, now that the checkpoint tells of them.
+// claims, now that the checkpoint tells of them; unknown ones keep them, since they may
+// be sent again: a row that takes the place of a vanished one must not get in between.
 func (p *pass) ended(c *chunk, e *entry, err error) error {
 	p.moved()
 	p.step("after_record", c)
@@ -80,7 +81,9 @@ func (p *pass) ended(c *chunk, e *entry, err error) error {
 			it.standing = standing{checkpoint.Unknown, reasonInDoubt}
 		}
 		p.log.Trace().Str("key", it.key).Str("outcome", string(it.standing.outcome)).Str("reason", it.standing.reason).Msg("row")
-		p.judge.release(it.identity, it.key)
+		if it.standing.outcome != checkpoint.Unknown {
+			p.judge.release(it.identity, it.key)
+		}
 	}
 	if err != nil { // another worker has the shard; the lease says so soon
 		return fmt.Errorf("%w: %w", checkpoint.ErrLeaseLost, err)
@@ -134,7 +137,18 @@ func (p *pass) recordAnswer(c *chunk, id uuid.UUID, m matching) ([]*chunk, error
 	if open {
 		return nil, p.tooMuchRefused(c.connector)
 	}
-	return p.askAgain(c, unnamed, m.named == 0, news)
+	rest, err := p.askAgain(c, unnamed, m.named == 0, news)
+	if len(rest) == 0 {
+		p.disclaim(unnamed)
+	}
+	return rest, err
+}
+
+// disclaim gives up the claims of items that are not sent again.
+func (p *pass) disclaim(items []*item) {
+	for _, it := range items {
+		p.judge.release(it.identity, it.key)
+	}
 }
 
 // maxSilent is how many answers in a row may name none of a chunk's tokens.

@@ -258,10 +258,12 @@ func (p *pass) inDoubt(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 	now := p.now()
 	down := p.health.failed(now)
 	c.lose(p.health.count())
-	var again []*item
+	var again, held []*item
 	for _, it := range c.items {
 		if mayResend(it, &p.o.Policy, now) {
 			again = append(again, it)
+		} else {
+			held = append(held, it)
 		}
 	}
 	outcome, reason := checkpoint.Unknown, reasonInDoubt
@@ -272,6 +274,7 @@ func (p *pass) inDoubt(c *chunk, id uuid.UUID, v verdict) ([]*chunk, error) {
 	if err := p.endAll(c, id, outcome, reason, v.words); err != nil {
 		return nil, err
 	}
+	p.disclaim(held)
 	if err := p.unanswered(c, v, down); err != nil || len(again) == 0 {
 		return nil, err
 	}
@@ -312,8 +315,8 @@ func (p *pass) leave(c *chunk) {
 		if it.standing.outcome == pending {
 			p.letGo.Add(1)
 		}
-		p.judge.release(it.identity, it.key)
 	}
+	p.disclaim(c.items)
 }
 
 // step tells the crash tests where a call is.
