@@ -20,6 +20,7 @@ type Prior struct {
 	Succeeded   *bool // the endpoint's answer when it was sent last; nil: it gave none
 	Attempts    int
 	Fingerprint Hash // of what was sent last; zero: nothing was
+	Identity    Hash // of whom that was sent for; zero: nothing was
 	Imported    Hash // of what was imported last; zero: nothing was
 	Superseded  bool // another key was sent for the same identity since
 	RunID       int64
@@ -88,7 +89,7 @@ func (s *Store) unsettled(ctx context.Context, migration int64, asked []Asked, p
 	}
 	rows, err := s.pool.Query(ctx, s.in(`
 		SELECT n, coalesce(connector, ''), coalesce(environment, ''), outcome, coalesce(reason, ''), coalesce(detail, ''),
-			succeeded, attempts, fingerprint, imported_fingerprint, superseded IS TRUE, coalesce(run_id, 0)
+			succeeded, attempts, fingerprint, identity, imported_fingerprint, superseded IS TRUE, coalesce(run_id, 0)
 		FROM unnest($2::text[]) WITH ORDINALITY AS a (key, n), LATERAL (
 			SELECT * FROM {schema}.tokens AS t WHERE t.migration_id = $1 AND t.key = a.key OFFSET 0) AS t`), migration, keys)
 	if err != nil {
@@ -96,11 +97,12 @@ func (s *Store) unsettled(ctx context.Context, migration int64, asked []Asked, p
 	}
 	var n int64
 	var p Prior
-	var sent, imported []byte
+	var sent, identity, imported []byte
 	_, err = pgx.ForEachRow(rows, []any{&n, &p.Connector, &p.Environment, (*string)(&p.Outcome), &p.Reason, &p.Detail,
-		&p.Succeeded, &p.Attempts, &sent, &imported, &p.Superseded, &p.RunID}, func() error {
-		p.Fingerprint, p.Imported = Hash{}, Hash{}
+		&p.Succeeded, &p.Attempts, &sent, &identity, &imported, &p.Superseded, &p.RunID}, func() error {
+		p.Fingerprint, p.Identity, p.Imported = Hash{}, Hash{}, Hash{}
 		copy(p.Fingerprint[:], sent)
+		copy(p.Identity[:], identity)
 		copy(p.Imported[:], imported)
 		priors[places[n-1]] = p
 		return nil

@@ -20,8 +20,8 @@ func TestLookup_TellsWhatIsKnown(t *testing.T) {
 
 	priors, owners := b.lookUp(t, b.lease.Migration, []string{"a", "b", "l", "absent", "elsewhere", "a"}, []Hash{hash("ia"), hash("ib"), hash("absent"), hash("ielsewhere"), {}})
 	want := map[string]Prior{
-		"a": {Connector: "slack/acme", Environment: "production", Succeeded: new(false), Outcome: Failed, Reason: "rejected", Detail: "no", Attempts: 2, Fingerprint: hash("new"), Imported: hash("fa"), RunID: b.run},
-		"b": {Connector: "slack/acme", Environment: "production", Succeeded: new(false), Outcome: Failed, Reason: "refused", Detail: "no", Attempts: 1, Fingerprint: hash("fb"), RunID: b.run},
+		"a": {Connector: "slack/acme", Environment: "production", Succeeded: new(false), Outcome: Failed, Reason: "rejected", Detail: "no", Attempts: 2, Fingerprint: hash("new"), Identity: hash("ia"), Imported: hash("fa"), RunID: b.run},
+		"b": {Connector: "slack/acme", Environment: "production", Succeeded: new(false), Outcome: Failed, Reason: "refused", Detail: "no", Attempts: 1, Fingerprint: hash("fb"), Identity: hash("ib"), RunID: b.run},
 		"l": {Outcome: Invalid, Reason: "missing_subject", Detail: "why", RunID: b.run},
 	}
 	if !reflect.DeepEqual(priors, want) {
@@ -98,7 +98,7 @@ func TestPriors_OfWhatIsSettled(t *testing.T) {
 	asked := []Asked{{"c", hash("fc")}, {"a", hash("fa")}, {"absent", hash("fa")}, {"a", hash("other")}, {"b", hash("fb")}, {"a", Hash{}}}
 	got, err := b.Priors(t.Context(), b.lease.Migration, asked)
 	must(t, err)
-	full := Prior{Connector: "slack/acme", Environment: "production", Succeeded: new(true), Outcome: Imported, Attempts: 1, Fingerprint: hash("fa"), Imported: hash("fa"), RunID: b.run}
+	full := Prior{Connector: "slack/acme", Environment: "production", Succeeded: new(true), Outcome: Imported, Attempts: 1, Fingerprint: hash("fa"), Identity: hash("ia"), Imported: hash("fa"), RunID: b.run}
 	if want := (Prior{Outcome: Imported, Imported: hash("fa"), RunID: b.run}); got[1] != want {
 		t.Errorf("settled: got %+v, want %+v", got[1], want)
 	}

@@ -169,7 +169,7 @@ func (p *pass) foreseeDoubts(ctx context.Context) error {
 	known := &settledLookup{lookup: p.judge.known, prior: make(map[string]checkpoint.Prior), owner: make(map[checkpoint.Hash]string)}
 	for _, u := range left {
 		for i, key := range u.Keys {
-			known.prior[key] = checkpoint.Prior{Outcome: checkpoint.Unknown, Reason: reasonInDoubt, Fingerprint: u.Fingerprints[i]}
+			known.prior[key] = checkpoint.Prior{Outcome: checkpoint.Unknown, Reason: reasonInDoubt, Fingerprint: u.Fingerprints[i], Identity: u.Identities[i]}
 			known.owner[u.Identities[i]] = key
 		}
 	}

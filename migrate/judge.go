@@ -114,6 +114,10 @@ func (j *judge) rows(ctx context.Context, rows []source.Row, marks []mark, know 
 	for i := range rows {
 		if marks[i] != (mark{}) && !marks[i].settled(&priors[i]) {
 			items[i] = j.item(&rows[i], marks[i])
+			// What was sent for another identity since it was imported is not found by who
+			// is sent for this one: it may be superseded, and nobody noted that.
+			elsewhere := priors[i].Identity != (checkpoint.Hash{}) && priors[i].Identity != items[i].identity
+			priors[i].Superseded = priors[i].Superseded || elsewhere && !j.policy.SendDuplicates
 		}
 	}
 	senders, err := j.senders(ctx, items)

@@ -318,12 +318,18 @@ func TestRun_RowsThatTakeTurnsAtAnIdentity(t *testing.T) {
 			`UPDATE accounts SET access = 'access-1' WHERE id = 1`,
 			`UPDATE accounts SET access = 'access-new' WHERE id = 1`,
 		}, map[string]string{"ada": "access-2"}, map[string]string{"1": "invalid duplicate", "2": "imported"}, 3},
+		{"a row that was refused elsewhere in between", []string{
+			`INSERT INTO accounts VALUES (1, NULL, 'access-A', 'refresh-A', now() + interval '1 year', 'ada')`,
+			`UPDATE accounts SET subject = 'nobody'`,
+			`INSERT INTO accounts VALUES (2, NULL, 'access-B', 'refresh-B', now() + interval '1 year', 'ada')`,
+			`DELETE FROM accounts WHERE id = 2; UPDATE accounts SET subject = 'ada'`,
+		}, map[string]string{"ada": "access-A"}, map[string]string{"1": "imported", "2": "imported"}, 0},
 		{"an expired one yields", []string{
 			`INSERT INTO accounts VALUES (1, NULL, 'access-1', NULL, now() + interval '1 year', 'ada')`,
 			`UPDATE accounts SET expires = now() - interval '1 day'; INSERT INTO accounts VALUES (2, NULL, 'access-2', 'refresh-2', now() + interval '1 year', 'ada')`,
 		}, map[string]string{"ada": "access-2"}, map[string]string{"1": "skipped expired", "2": "imported"}, 0},
 	}, func(c turns) string { return c.name }, func(t *testing.T, c turns) {
-		r := newRig(t, sandbox.Options{}).fill(0)
+		r := newRig(t, sandbox.Options{RefuseSubjects: []string{"nobody"}}).fill(0)
 		r.with("policy.max_failed", "0")
 		for i, step := range c.steps {
 			for _, sql := range strings.Split(step, "; ") {
