@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -44,7 +45,16 @@ func (s *Store) Unsettled(ctx context.Context, l Lease, run int64) ([]Unsettled,
 		u.Fingerprints, u.Identities = hashes(fingerprints), hashes(identities)
 		return u, err
 	})
-	return out, pgerr.Wrap("read the calls in doubt", err)
+	if err != nil {
+		return nil, pgerr.Wrap("read the calls in doubt", err)
+	}
+	for i := range out {
+		if u := &out[i]; len(u.Fingerprints) != len(u.Keys) || len(u.Identities) != len(u.Keys) {
+			return nil, fmt.Errorf("the row %s of %s is damaged: it has %d keys, %d fingerprints and %d identities; restore it from a backup, or delete it once the endpoint has told what became of these keys",
+				u.ID, s.in("{schema}.calls"), len(u.Keys), len(u.Fingerprints), len(u.Identities))
+		}
+	}
+	return out, nil
 }
 
 // InDoubt is how many calls of a migration, with how many tokens, stand of other runs

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -56,6 +57,20 @@ func TestUnsettled_TellsOfOtherRunsOnly(t *testing.T) {
 	}
 	if d := left[1].Due; d > 90*time.Second || d < 60*time.Second {
 		t.Errorf("due: got %v, want nearly 90 s from now", d)
+	}
+}
+
+// A row that somebody has changed is told, by its name.
+func TestUnsettled_TellsADamagedRow(t *testing.T) {
+	t.Parallel()
+	for _, column := range []string{"fingerprints", "identities", "keys"} {
+		b := newBench(t)
+		call := intent(imported("a"), imported("b"))
+		b.record(Batch{Intents: []Intent{call}})
+		b.exec(`UPDATE {schema}.calls SET ` + column + ` = ` + column + `[1:1]`)
+		if _, err := b.Unsettled(t.Context(), b.lease, 0); err == nil || !strings.Contains(err.Error(), call.ID.String()+" of "+b.in("{schema}.calls")+" is damaged") {
+			t.Errorf("%s are cut: got error %v, want one that names the call and its table", column, err)
+		}
 	}
 }
 

@@ -468,6 +468,15 @@ func TestNetwork_CallsThatWereNotMadeAreNotCounted(t *testing.T) {
 			t.Errorf("got error %v and %+v, want %v, no call and nothing sent again", err, r.Calls, ErrUnavailable)
 		}
 	})
+	t.Run("https where nobody speaks TLS", func(t *testing.T) {
+		t.Parallel()
+		w := newNetwork(t, 40, sandbox.Options{})
+		w.worker.endpoint = strings.Replace(w.end.url, "http:", "https:", 1)
+		r, err := w.start()()
+		if !errors.Is(err, ErrConfig) || r.Calls.Made != 0 || r.Calls.Tokens != 0 || !strings.Contains(err.Error(), "answers without TLS") {
+			t.Errorf("got error %v and %+v, want %v that says so and no call", err, r.Calls, ErrConfig)
+		}
+	})
 	t.Run("a certificate that nobody vouches for", func(t *testing.T) {
 		t.Parallel()
 		w := newNetwork(t, 40, sandbox.Options{})

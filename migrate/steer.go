@@ -64,10 +64,12 @@ func (p *pass) shareBudget(ctx context.Context) error {
 	p.pace.mu.Lock()
 	shared := p.pace.shared
 	p.pace.mu.Unlock()
-	if shared {
-		return sleep(ctx, 2*steerEvery)
+	if !shared {
+		return nil
 	}
-	return nil
+	p.log.Info().Stringer("wait", 2*steerEvery).Msg("other workers share the budget; waiting until they have heard of this one")
+	defer p.wait.waiting("pace")()
+	return sleep(ctx, 2*steerEvery)
 }
 
 // pauseOthers tells the other workers of a throttling.

@@ -78,7 +78,8 @@ func judgeAnswer(sent []connect.Token, answer connect.Answer, err error) verdict
 		if notSent.Permanent {
 			v.action = misconfigure
 			var certificate *tls.CertificateVerificationError
-			v.mends = errors.As(err, &certificate)
+			var plain tls.RecordHeaderError
+			v.mends = errors.As(err, &certificate) || errors.As(err, &plain)
 		}
 		return v
 	case errors.As(err, &lost):

@@ -3,6 +3,8 @@ package main
 import (
 	_ "embed"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -152,14 +154,16 @@ func (l *loader) config(cfg *Config, root *section) {
 		}
 		cfg.Migration = v.text
 	}
-	l.source(&cfg.Source, root.child("source", needSource))
+	expiries := l.source(&cfg.Source, root.child("source", needSource))
 	l.destination(&cfg.Destination, root.child("destination", needDestination))
+	warnOfStrangers(expiries, cfg.Destination.Connectors)
 	l.checkpoint(&cfg.Checkpoint, root.child("checkpoint", needCheckpoint))
 	l.send(&cfg.Send, root.child("send", needDestination))
 	l.policy(&cfg.Policy, root.child("policy", needDestination))
 }
 
-func (l *loader) source(c *SourceConfig, s *section) {
+// source also returns the providers of missing_expiry.
+func (l *loader) source(c *SourceConfig, s *section) (expiries []*value) {
 	c.DB = s.database()
 	store, query := s.text("store"), s.text("query")
 	where, params, decrypt := s.text("where"), s.entries("params"), s.entries("decrypt")
@@ -194,7 +198,23 @@ func (l *loader) source(c *SourceConfig, s *section) {
 		putEntry(&c.Decrypt, v.name, connect.NewSecret(v.text))
 	}
 	c.PageSize = s.integer("page_size", 1000, 1, 100_000)
-	c.MissingExpiry = s.missingExpiry()
+	c.MissingExpiry, expiries = s.missingExpiry()
+	return expiries
+}
+
+// warnOfStrangers warns of providers in missing_expiry that have no connector, which
+// are probably misspelt: what is said of them holds for no row.
+func warnOfStrangers(expiries []*value, connectors map[string]string) {
+	for _, v := range expiries {
+		words := slices.Sorted(maps.Keys(connectors))
+		switch _, known := connectors[v.name]; {
+		case known:
+		case nearest(v.name, append(words, expiryDefault)) == expiryDefault:
+			v.warn("names a provider; did you mean %s?", expiryDefault)
+		case len(connectors) > 0:
+			v.warn("is no provider of destination.connectors, so that no row takes it; known there are %s", strings.Join(words, ", "))
+		}
+	}
 }
 
 func (l *loader) destination(c *DestinationConfig, s *section) {

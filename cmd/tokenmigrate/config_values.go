@@ -366,25 +366,30 @@ const (
 	mostExpiry  = 18_250 * 24 * time.Hour
 )
 
-// missingExpiry reads reject, a duration, or either by provider.
-func (s *section) missingExpiry() MissingExpiry {
+// expiryDefault stands for every provider that missing_expiry does not name.
+const expiryDefault = "default"
+
+// missingExpiry reads reject, a duration, or either by provider. It also returns the
+// providers that are named.
+func (s *section) missingExpiry() (MissingExpiry, []*value) {
 	const name = "missing_expiry"
 	f, given := s.find(name)
 	if !given || f.node.Kind != yaml.MappingNode {
 		v := s.text(name)
-		return MissingExpiry{Default: v.expiry(), Given: v.filled()}
+		return MissingExpiry{Default: v.expiry(), Given: v.filled()}, nil
 	}
 	s.values[name] = &value{s: s}
-	m := MissingExpiry{Given: true}
+	m, providers := MissingExpiry{Given: true}, []*value(nil)
 	for _, v := range s.entries(name) {
 		v.requireText("write reject or a duration")
-		if v.name == "default" {
+		if v.name == expiryDefault {
 			m.Default = v.expiry()
-		} else {
-			putEntry(&m.ByProvider, v.name, v.expiry())
+			continue
 		}
+		putEntry(&m.ByProvider, v.name, v.expiry())
+		providers = append(providers, v)
 	}
-	return m
+	return m, providers
 }
 
 // expiry reads reject, which is 0, or a duration.

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -46,20 +44,23 @@ configuration at it; any destination.token will do, unless --credential-env.`,
 			if opts.Log, err = sandboxLog(cmd, version); err != nil {
 				return &usageError{cmd.CommandPath(), err}
 			}
-			return serveSandbox(cmd.Context(), f.addr, opts, cmd.OutOrStdout())
+			return serveSandbox(cmd, f.addr, opts)
 		},
 	}
 	f.register(cmd)
 	return cmd
 }
 
-// serveSandbox serves until ctx ends.
-func serveSandbox(ctx context.Context, addr string, opts sandbox.Options, stdout io.Writer) error {
+// serveSandbox serves until the command's context ends.
+//
+// Errors: a *usageError where the address cannot be had.
+func serveSandbox(cmd *cobra.Command, addr string, opts sandbox.Options) error {
+	ctx, stdout := cmd.Context(), cmd.OutOrStdout()
 	s := sandbox.New(opts)
 	defer s.Close()
 	url, err := s.Start(addr)
 	if err != nil {
-		return err
+		return &usageError{cmd.CommandPath(), err}
 	}
 	if _, err := fmt.Fprintln(stdout, "listening on", url); err != nil {
 		return fmt.Errorf("print the sandbox's address: %w", err)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -78,8 +79,14 @@ func TestSandboxCommand_ServesUntilStopped(t *testing.T) {
 
 func TestSandboxCommand_RefusesBadFlags(t *testing.T) {
 	t.Setenv("SANDBOX_EMPTY", "")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
 	for _, c := range []struct{ args, want string }{
 		{"--addr 0.0.0.0:8787", `--addr: the address "0.0.0.0:8787" is not a loopback one`},
+		{"--addr " + taken.Addr().String(), "address already in use; choose another port, or 0 for a free one"},
 		{"--addr 8787", "is not HOST:PORT, such as 127.0.0.1:8787"},
 		{"--fault rest=3%", `no fault has the name "rest"; use a status code or one of`},
 		{"--fault 500=200%", "write 3%, 1/5 or #7"},

@@ -192,8 +192,8 @@ func (c *Client) request(ctx context.Context, connector string, credential Secre
 	return req.WithContext(ctx)
 }
 
-// notSent tells a certificate that is not accepted, which waiting alone does not
-// mend, from a connection that could not be had.
+// notSent tells what waiting alone does not mend, such as a certificate that is not
+// accepted or a port where nobody speaks TLS, from a connection that could not be had.
 func (c *Client) notSent(ctx, callCtx context.Context, err error, s *Scrubber) error {
 	switch {
 	case ctx.Err() != nil:
@@ -202,7 +202,11 @@ func (c *Client) notSent(ctx, callCtx context.Context, err error, s *Scrubber) e
 		return &NotSentError{Cause: fmt.Errorf("there was no connection within %s: %w", c.timeout, callCtx.Err())}
 	}
 	var certificate *tls.CertificateVerificationError
-	permanent := errors.As(err, &certificate) || errors.Is(err, errNotLoopback) || errors.Is(err, errProxy)
+	var plain tls.RecordHeaderError
+	if errors.As(err, &plain) {
+		err = fmt.Errorf("the server answers without TLS, which https needs: %w", err)
+	}
+	permanent := errors.As(err, &certificate) || errors.As(err, &plain) || errors.Is(err, errNotLoopback) || errors.Is(err, errProxy)
 	return &NotSentError{Cause: scrubError(err, s), Permanent: permanent}
 }
 

@@ -57,9 +57,10 @@ type NotSentError struct {
 	Cause error // scrubbed; never nil
 
 	// Permanent tells that the same call cannot succeed before something is
-	// changed: the server's certificate is not accepted, or the connector, the
-	// credential or the tokens are not of a kind that can be sent. A caller may
-	// still prefer to retry a certificate failure: they do get replaced.
+	// changed: the server's certificate is not accepted, it does not speak TLS, or
+	// the connector, the credential or the tokens are not of a kind that can be
+	// sent. A caller may still prefer to retry where it was good before:
+	// certificates do get replaced.
 	Permanent bool
 }
 
