@@ -68,6 +68,11 @@ func (m *Migrator) dryRun(ctx context.Context, r *report.Report) error {
 	m.o.Watch.attach(p)
 	p.estimate(ctx)
 	d := newForecast(p)
+	if !fresh {
+		if err := d.steer(ctx, r); err != nil {
+			return err
+		}
+	}
 	telling, stopTelling := context.WithCancel(ctx)
 	var told sync.WaitGroup
 	told.Go(func() { p.progress(telling) })
@@ -240,7 +245,8 @@ func (nothingKnown) Owners(context.Context, int64, []checkpoint.Hash) (map[check
 // forecast packs what would be sent into calls, as a run packs it.
 type forecast struct {
 	p       *pass
-	sizes   []int // the configured one first
+	pace    float64 // calls a minute
+	sizes   []int   // the configured one first
 	packers []*chunker
 	calls   []int64
 	pending int64
@@ -249,7 +255,7 @@ type forecast struct {
 }
 
 func newForecast(p *pass) *forecast {
-	d := &forecast{p: p, sizes: []int{p.ceiling()}, listed: newListing()}
+	d := &forecast{p: p, pace: p.o.RequestsPerMinute, sizes: []int{p.ceiling()}, listed: newListing()}
 	for _, n := range projectedSizes {
 		if n != d.sizes[0] {
 			d.sizes = append(d.sizes, n)
@@ -290,7 +296,7 @@ func (d *forecast) fill(r *report.Report) {
 	for i, packer := range d.packers {
 		calls := d.calls[i] + int64(len(packer.flush()))
 		r.Projection.ByChunkTokens = append(r.Projection.ByChunkTokens, report.ProjectionChunkTokens{
-			ChunkTokens: d.sizes[i], Calls: calls, Seconds: seconds(calls, d.p.o.RequestsPerMinute),
+			ChunkTokens: d.sizes[i], Calls: calls, Seconds: seconds(calls, d.pace),
 		})
 	}
 	r.Projection.Calls = r.Projection.ByChunkTokens[0].Calls
@@ -298,11 +304,24 @@ func (d *forecast) fill(r *report.Report) {
 	slices.SortFunc(r.Projection.ByChunkTokens, func(a, b report.ProjectionChunkTokens) int { return a.ChunkTokens - b.ChunkTokens })
 	r.Projection.ChunkTokens = d.sizes[0]
 	r.Expiry = d.expiry.report(time.Duration(min(r.Projection.Seconds*float64(time.Second), float64(forever/2))))
-	r.Pace.RequestsPerMinute = d.p.o.RequestsPerMinute
+	r.Pace.RequestsPerMinute, r.Pace.Current = d.p.o.RequestsPerMinute, d.pace
 	if found, ok := d.p.judge.claims.(*seen); ok && !d.p.o.Policy.SendDuplicates {
 		r.Duplicates = report.Duplicates{Method: "hashes", Bytes: found.bytes()}
 	}
 	r.Failures = d.listed.failures
+}
+
+// steer has the forecast reckon with the pace that an operator asked for, if any.
+func (d *forecast) steer(ctx context.Context, r *report.Report) error {
+	o := d.p.o
+	host, team := Budget(o.Destination)
+	s, err := d.p.store.Steering(ctx, d.p.migration.ID, host, team, o.Target["destination"])
+	if err != nil || s.RequestsPerMinute <= 0 || s.RequestsPerMinute == o.RequestsPerMinute {
+		return err
+	}
+	d.pace = s.RequestsPerMinute
+	r.Warnings = append(r.Warnings, fmt.Sprintf("an operator set the pace to %.10g calls a minute, in place of the %.10g that are configured; `tokenmigrate pace default` undoes that", s.RequestsPerMinute, o.RequestsPerMinute))
+	return nil
 }
 
 // seconds is how long calls take at a pace: the first is made at once.

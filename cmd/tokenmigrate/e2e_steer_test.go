@@ -62,6 +62,8 @@ func TestSteering_ReachesARunningWorker(t *testing.T) {
 	r.add(801, 810)
 	if s, said := r.status(), r.must(0, "dry-run").said(); !s.Paused || !strings.Contains(said, "warning: the migration is paused by an operator") {
 		t.Errorf("status (%t) and dry-run do not tell of the pause:\n%s", s.Paused, said)
+	} else if !strings.Contains(said, "warning: an operator set the pace to 600000 calls a minute, in place of the 1200") || !strings.Contains(said, "time at 600,000 calls a minute of 1,200") {
+		t.Errorf("the dry run does not reckon with the operator's pace:\n%s", said)
 	}
 	p = r.start(nil, "run")
 	if !r.quiet(1500 * time.Millisecond) {

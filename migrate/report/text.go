@@ -265,10 +265,7 @@ func (r *Report) textForecast(t *text) {
 
 // timeTitle heads the times that calls take.
 func (r *Report) timeTitle() string {
-	if r.Pace.RequestsPerMinute <= 0 {
-		return "time at the configured pace"
-	}
-	return fmt.Sprintf("time at %s calls a minute", decimal(r.Pace.RequestsPerMinute))
+	return "time " + cmp.Or(r.paceWords(), "at the configured pace")
 }
 
 // spans returns the expiry without those spans that lie within the time that the
