@@ -94,6 +94,7 @@ type modelCheck struct {
 	runs   int
 	calls  int               // of the audit that were looked at
 	late   int               // calls that were, before the run
+	unseen bool              // of a call of the run the endpoint saw no token
 	sends  map[string][]send // by key, in order
 
 	// As the run began.
@@ -222,6 +223,7 @@ func (k *modelCheck) wire(standing map[string]bool, h hashes) error {
 		}
 	}
 	busy := k.model.late.count()-k.late > expected
+	k.unseen = slices.ContainsFunc(calls[from:], func(c sandbox.Call) bool { return len(c.Tokens) == 0 })
 	first := map[string]bool{}
 	for i := range calls[from:] {
 		c := &calls[from+i]
@@ -237,8 +239,8 @@ func (k *modelCheck) wire(standing map[string]bool, h hashes) error {
 			if !first[s.key] {
 				first[s.key] = true
 				was := k.tokens[s.key]
-				overtaken := was.Superseded && !k.policy.SendDuplicates
-				if was.Outcome == string(checkpoint.Imported) && !overtaken && !k.standing[s.key] && bytes.Equal(was.Imported, h.fingerprint(s.content)) {
+				again := k.standing[s.key] || k.overtaken(s) || k.mayDiffer(s.key)
+				if was.Outcome == string(checkpoint.Imported) && !again && bytes.Equal(was.Imported, h.fingerprint(s.content)) {
 					return violated(s.key, "call %d carries what was recorded as imported before the run: %s", c.Number, s)
 				}
 			}
@@ -255,6 +257,10 @@ func (k *modelCheck) wire(standing map[string]bool, h hashes) error {
 	}
 	return nil
 }
+
+// mayDiffer tells that the last content that the run sent of a key may be another one
+// than the endpoint saw last.
+func (k *modelCheck) mayDiffer(key string) bool { return k.unseen && k.src.changed(key) }
 
 // call checks what one call carried.
 func (k *modelCheck) call(c *sandbox.Call) error {
@@ -333,8 +339,17 @@ func hasTwin(c *sandbox.Call, t *sandbox.SentToken) bool {
 	})
 }
 
-// overtaken tells whether another key was sent for a token's identity since.
-func (k *modelCheck) overtaken(s send, since time.Time) bool {
+// overtaken tells whether another key was sent for a token's identity since the token
+// was, where that matters.
+func (k *modelCheck) overtaken(s send) bool {
+	before := k.sends[s.key]
+	if k.policy.SendDuplicates || len(before) == 0 {
+		return false
+	}
+	if k.tokens[s.key].Superseded {
+		return true
+	}
+	since := before[len(before)-1].at
 	for key, sends := range k.sends {
 		if key != s.key && slices.ContainsFunc(sends, func(o send) bool { return o.identity() == s.identity() && o.at.After(since) }) {
 			return true
@@ -359,19 +374,22 @@ func (k *modelCheck) again(s send) error {
 	}
 	switch last.fate {
 	case taken:
-		// Unless another content of it was in doubt when the run began, by a call that
-		// the endpoint never saw: then the import may be overtaken.
+		// Unless another content of it was in doubt when the run began, or since, by a
+		// call that the endpoint never saw: then the import may be overtaken.
 		t := k.tokens[s.key]
-		if k.standing[s.key] || t.Outcome == string(checkpoint.Unknown) && !bytes.Equal(t.Fingerprint, t.Imported) {
+		if k.standing[s.key] || k.mayDiffer(s.key) || t.Outcome == string(checkpoint.Unknown) && !bytes.Equal(t.Fingerprint, t.Imported) {
 			return nil
 		}
 		// Or another key was sent for the same identity since.
-		if !k.policy.SendDuplicates && (t.Superseded || k.overtaken(s, last.at)) {
+		if k.overtaken(s) {
 			return nil
 		}
 		return violated(s.key, "a token whose import was answered was sent again: %s", s)
 	case refused:
 		// Unless it was sent again since, by a call that the endpoint never saw.
+		if k.mayDiffer(s.key) {
+			return nil
+		}
 		if t := k.tokens[s.key]; last.run != s.run && (k.standing[s.key] || t.Outcome == string(checkpoint.Unknown)) {
 			return nil
 		}
@@ -426,7 +444,7 @@ func (k *modelCheck) recorded(tokens map[string]tokenRow, standing map[string]bo
 		if t.Succeeded != nil && (last.answered == sandbox.NoVerdict || *t.Succeeded != (last.answered == sandbox.Yes)) {
 			return violated(key, "succeeded is %v, the last answer said %s", *t.Succeeded, last.answered)
 		}
-		if (last.fate == taken || last.fate == refused) && last.run == k.runs && !wholeSince {
+		if (last.fate == taken || last.fate == refused) && last.run == k.runs && !wholeSince && !k.mayDiffer(key) {
 			if t.Succeeded == nil || !bytes.Equal(t.Fingerprint, h.fingerprint(last.content)) {
 				return violated(key, "the last answer, %s, is not recorded: %+v", last.answered, t)
 			}

@@ -144,6 +144,7 @@ type modelSource struct {
 	missingExpiry time.Duration
 	oversized     bool // some tokens are larger than any chunk may be
 	settled       bool // no row moves to another connector or environment
+	crowd         int  // most rows are for one of so few people; 0: each for another one
 
 	mu    sync.Mutex
 	rows  map[string]*content // by key
@@ -154,8 +155,9 @@ type modelSource struct {
 	taken map[sandbox.Identity]map[string]bool // keys that ever had it
 	next  int
 
-	// Since watch was called: keys that were there, and keys there throughout.
-	seen, throughout map[string]bool
+	// Since watch was called: keys that were there, keys there throughout, and keys
+	// whose rows were written.
+	seen, throughout, written map[string]bool
 }
 
 func newModelSource(ctx context.Context, db *pgx.Conn, rnd *rand.Rand, rows int) (*modelSource, error) {
@@ -165,6 +167,9 @@ func newModelSource(ctx context.Context, db *pgx.Conn, rnd *rand.Rand, rows int)
 	}
 	if rnd.IntN(2) == 0 {
 		s.missingExpiry = 100 * 24 * time.Hour
+	}
+	if rnd.IntN(3) == 0 {
+		s.crowd = 3 + rnd.IntN(1+rows/3)
 	}
 	_, err := db.Exec(ctx, `CREATE TABLE accounts (`+s.keys.columns+`, provider text, access text, refresh text, expires text,
 		refresh_until bigint, subject text, issuer text, environment text, installation text, tenant text, id text)`)
@@ -191,7 +196,7 @@ func (s *modelSource) options(pageSize int) source.Options {
 func (s *modelSource) watch() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.seen, s.throughout = map[string]bool{}, map[string]bool{}
+	s.seen, s.throughout, s.written = map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for key := range s.rows {
 		s.seen[key], s.throughout[key] = true, true
 	}
@@ -203,6 +208,13 @@ func (s *modelSource) watched() (least, most int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.throughout), len(s.seen)
+}
+
+// changed reports whether a row was written since watch.
+func (s *modelSource) changed(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.written[key]
 }
 
 // snapshot returns what stands in the table.
@@ -329,6 +341,9 @@ func (s *modelSource) put(ctx context.Context, c *content, known bool) error {
 		return err
 	}
 	s.rows[c.key], s.ever[c.id] = c, c
+	if s.written != nil {
+		s.written[c.key] = true
+	}
 	if s.taken[c.identity()] == nil {
 		s.taken[c.identity()] = map[string]bool{}
 	}
@@ -375,7 +390,16 @@ func (s *modelSource) content(key string) *content {
 	case n < 52:
 		s.resemble(c)
 	}
+	if s.crowd > 0 && c.subject != "" && s.rnd.IntN(5) > 0 {
+		c.provider, c.subject = "slack", s.somebody()
+	}
 	return c
+}
+
+// somebody returns one of a crowd, of whom the endpoint refuses one and rejects another.
+func (s *modelSource) somebody() string {
+	n := s.rnd.IntN(s.crowd)
+	return []string{"refused-", "rejected-", "p"}[min(n, 2)] + strconv.Itoa(n)
 }
 
 // resemble makes the content one for the same identity as another row's, or for
