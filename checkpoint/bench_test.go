@@ -149,8 +149,8 @@ func BenchmarkRecord(b *testing.B) {
 func BenchmarkLookup(b *testing.B) {
 	benchLookup(b, 0, func(r *benchStore, identities []Hash) error {
 		owners, err := r.Owners(context.Background(), r.lease.Migration, identities)
-		if err == nil && len(owners) != benchPage {
-			err = fmt.Errorf("got %d owners", len(owners))
+		if err == nil && len(owners.Sent) != benchPage {
+			err = fmt.Errorf("got %d owners", len(owners.Sent))
 		}
 		return err
 	})

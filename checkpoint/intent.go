@@ -15,8 +15,9 @@ type Sent struct {
 	Environment string
 	Fingerprint Hash
 	Identity    Hash
-	Others      int  // other keys that Owners told for the identity when this one was chosen
-	Known       bool // the checkpoint may have a row for the key; false is a hint that spares looking
+	Others      int       // other keys that Owners told for the identity when this one was chosen
+	Asked       time.Time // Owners.Asked then; of exclusive intents
+	Known       bool      // the checkpoint may have a row for the key; false is a hint that spares looking
 }
 
 // Intent is the note that a call is about to be made.
@@ -27,8 +28,8 @@ type Intent struct {
 	// Settle is how long after the commit the call may still be under way: its
 	// timeout and a margin.
 	Settle time.Duration
-	// Exclusive: other shards are at work. The intent is not written if another key
-	// was sent for one of its identities meanwhile, or is about to be.
+	// Exclusive: other shards are at work. The intent is not written if another key was
+	// sent for one of its identities since Asked, or a call for one stands.
 	Exclusive bool
 }
 
@@ -42,12 +43,12 @@ func (s *Store) queueTurn(q *pgx.Batch, migration int64) {
 // queueIntent writes an intent. It stands behind queueLease.
 func (s *Store) queueIntent(q *pgx.Batch, l Lease, run int64, in *Intent, out *Recorded) {
 	n := len(in.Tokens)
-	keys, environments, others := make([]string, n), make([]string, n), make([]int32, n)
+	keys, environments, asked := make([]string, n), make([]string, n), make([]time.Time, n)
 	fingerprints, identities := make(pgtype.FlatArray[[]byte], n), make(pgtype.FlatArray[[]byte], n)
 	alike := true
 	for i := range in.Tokens {
 		t := &in.Tokens[i]
-		keys[i], environments[i], others[i] = t.Key, t.Environment, int32(t.Others)
+		keys[i], environments[i], asked[i] = t.Key, t.Environment, t.Asked
 		fingerprints[i], identities[i] = t.Fingerprint[:], t.Identity[:]
 		alike = alike && t.Environment == in.Tokens[0].Environment
 	}
@@ -67,18 +68,18 @@ func (s *Store) queueIntent(q *pgx.Batch, l Lease, run int64, in *Intent, out *R
 	}
 	q.Queue(s.in(`
 		WITH mine AS MATERIALIZED (
-			SELECT * FROM unnest($7::text[], $9::bytea[], $11::integer[]) AS o (key, identity, others)
-		), known AS (
-			SELECT t.key, t.identity FROM mine, LATERAL (
-				SELECT key, identity FROM {schema}.tokens WHERE identity = mine.identity AND migration_id = $1 OFFSET 0) AS t
-			UNION SELECT o.key, o.identity FROM {schema}.calls, unnest(keys, identities) AS o (key, identity)
-			WHERE migration_id = $1 AND o.identity = ANY($9::bytea[])
+			SELECT * FROM unnest($7::text[], $9::bytea[], $11::timestamptz[]) AS o (key, identity, asked)
 		), claimed AS MATERIALIZED (
-			SELECT mine.key FROM mine JOIN known USING (identity) WHERE known.key <> mine.key
-			GROUP BY mine.key, mine.others HAVING count(*) > mine.others
+			SELECT mine.key FROM mine, LATERAL (
+				SELECT key, updated_at FROM {schema}.tokens WHERE identity = mine.identity AND migration_id = $1 OFFSET 0) AS t
+			WHERE t.key <> mine.key AND t.updated_at > mine.asked
+			UNION SELECT mine.key FROM mine JOIN (
+				SELECT o.key, o.identity FROM {schema}.calls, unnest(keys, identities) AS o (key, identity)
+				WHERE migration_id = $1 AND o.identity = ANY($9::bytea[])) AS calling USING (identity)
+			WHERE calling.key <> mine.key
 		), written AS (`+insert+` WHERE NOT EXISTS (SELECT FROM claimed)`+repeated+`
 		)
-		SELECT key FROM claimed`), append(args, others)...).
+		SELECT key FROM claimed`), append(args, asked)...).
 		Query(func(rows pgx.Rows) error {
 			keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
 			if len(keys) > 0 {

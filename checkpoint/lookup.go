@@ -2,7 +2,7 @@ package checkpoint
 
 import (
 	"context"
-	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -110,22 +110,33 @@ func (s *Store) unsettled(ctx context.Context, migration int64, asked []Asked, p
 	return err
 }
 
-// Owners returns which keys were last sent for the given identities: first the one
-// that was imported and not superseded since, then others that were imported, the first
-// import first, and then the rest by key. The first of them whose row still exists owns
-// the identity. Identities that the checkpoint does not know are missing from the map.
-func (s *Store) Owners(ctx context.Context, migration int64, identities []Hash) (map[Hash][]string, error) {
+// Owners tells whose identities are. What is not known is missing from the maps.
+type Owners struct {
+	// Sent has the keys that were last sent for an identity: first the one that was
+	// imported and not superseded since, then others that were imported, the first
+	// import first, and then the rest by key. The first of them whose row still exists
+	// owns the identity.
+	Sent map[Hash][]string
+	// Calling has the key of a call for an identity that stands: whatever else is true of
+	// it, its call may still be under way. Only OwnersShared tells it.
+	Calling map[Hash]string
+	// Asked is when that was so, or before, by the database's clock. Only OwnersShared
+	// tells it.
+	Asked time.Time
+}
+
+// Owners returns whose the given identities are.
+func (s *Store) Owners(ctx context.Context, migration int64, identities []Hash) (Owners, error) {
 	return s.owners(ctx, migration, identities, false)
 }
 
-// OwnersShared is Owners where other shards make calls for the same migration: the
-// keys of the calls that stand come last.
-func (s *Store) OwnersShared(ctx context.Context, migration int64, identities []Hash) (map[Hash][]string, error) {
+// OwnersShared is Owners where other shards make calls for the same migration.
+func (s *Store) OwnersShared(ctx context.Context, migration int64, identities []Hash) (Owners, error) {
 	return s.owners(ctx, migration, identities, true)
 }
 
-func (s *Store) owners(ctx context.Context, migration int64, identities []Hash, shared bool) (map[Hash][]string, error) {
-	owners := make(map[Hash][]string)
+func (s *Store) owners(ctx context.Context, migration int64, identities []Hash, shared bool) (Owners, error) {
+	owners := Owners{Sent: make(map[Hash][]string), Calling: make(map[Hash]string)}
 	raw := make(pgtype.FlatArray[[]byte], len(identities))
 	for i := range identities {
 		raw[i] = identities[i][:]
@@ -139,25 +150,20 @@ func (s *Store) owners(ctx context.Context, migration int64, identities []Hash, 
 		}
 	}
 	var q pgx.Batch
-	var calling []Sent
 	if shared { // before the tokens: what is recorded in between is seen in both, and not in none
+		q.Queue(`SELECT clock_timestamp()`).QueryRow(func(row pgx.Row) error { return row.Scan(&owners.Asked) })
 		q.Queue(s.in(`
 			SELECT o.identity, o.key FROM {schema}.calls, unnest(identities, keys) AS o (identity, key)
 			WHERE migration_id = $1 AND o.identity = ANY($2::bytea[]) ORDER BY started_at`), migration, raw).
-			Query(each(func(identity Hash, key string) { calling = append(calling, Sent{Identity: identity, Key: key}) }))
+			Query(each(func(identity Hash, key string) { owners.Calling[identity] = key }))
 	}
 	q.Queue(s.in(`
 		SELECT t.identity, t.key FROM (SELECT DISTINCT identity FROM unnest($2::bytea[]) AS identity) AS a, LATERAL (
 			SELECT t.identity, t.key, t.imported_at, t.superseded FROM {schema}.tokens AS t WHERE t.identity = a.identity AND t.migration_id = $1 OFFSET 0) AS t
 		ORDER BY t.identity, t.imported_at IS NULL OR t.superseded IS TRUE, t.imported_at, t.key`), migration, raw).
-		Query(each(func(identity Hash, key string) { owners[identity] = append(owners[identity], key) }))
+		Query(each(func(identity Hash, key string) { owners.Sent[identity] = append(owners.Sent[identity], key) }))
 	if err := s.pool.SendBatch(ctx, &q).Close(); err != nil {
-		return nil, pgerr.Wrap("look up identities", err)
-	}
-	for _, c := range calling {
-		if !slices.Contains(owners[c.Identity], c.Key) {
-			owners[c.Identity] = append(owners[c.Identity], c.Key)
-		}
+		return Owners{}, pgerr.Wrap("look up identities", err)
 	}
 	return owners, nil
 }

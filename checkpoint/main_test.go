@@ -107,7 +107,7 @@ func (s *Store) lookUp(t *testing.T, migration int64, keys []string, identities 
 	}
 	owners, err := s.Owners(t.Context(), migration, identities)
 	must(t, err)
-	return priors, owners
+	return priors, owners.Sent
 }
 
 // call records the intent and then the answer of one call.

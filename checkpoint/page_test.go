@@ -404,9 +404,9 @@ func TestRecord_NotesWhatIsSuperseded(t *testing.T) {
 	superseded("after the answer", "a")
 	owners, err := b.Owners(t.Context(), b.lease.Migration, []Hash{hash("shared")})
 	must(t, err)
-	equal(t, "owners", owners[hash("shared")], "b", "a")
+	equal(t, "owners", owners.Sent[hash("shared")], "b", "a")
 
-	unwritten := exclusive(1, rival("c", imported("c")))
+	unwritten := exclusive(time.Time{}, rival("c", imported("c")))
 	if out := b.record(Batch{Intents: []Intent{unwritten}}); len(out.Claimed[unwritten.ID]) != 1 {
 		t.Fatalf("got %+v, want the intent to be claimed", out)
 	}

@@ -43,7 +43,7 @@ func TestStore_ThroughPgBouncer(t *testing.T) {
 				if err != nil || priors[0].Outcome != Imported || priors[1].Outcome == "" {
 					return fmt.Errorf("worker %d: Priors: got %v, %w", w, priors, err)
 				}
-				if owners, err := s.Owners(ctx, b.lease.Migration, []Hash{a.Identity}); err != nil || len(owners) == 0 {
+				if owners, err := s.Owners(ctx, b.lease.Migration, []Hash{a.Identity}); err != nil || len(owners.Sent) == 0 {
 					return fmt.Errorf("worker %d: Owners: got %v, %w", w, owners, err)
 				}
 				if err := s.Renew(ctx, b.lease); err != nil {

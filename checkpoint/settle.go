@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -24,9 +25,14 @@ type Unsettled struct {
 	Due time.Duration
 }
 
+// ErrDamaged: somebody has changed what the tables hold, and it cannot be right.
+var ErrDamaged = errors.New("the checkpoint is damaged")
+
 // Unsettled returns the intents of a shard that stand from other runs than run,
 // with those of all shards that stand from before the number of shards changed, or
 // that would if l were acquired now.
+//
+// Errors: one that wraps ErrDamaged and names the row.
 func (s *Store) Unsettled(ctx context.Context, l Lease, run int64) ([]Unsettled, error) {
 	rows, err := s.pool.Query(ctx, s.in(`
 		SELECT id, connector, keys, fingerprints, identities, extract(epoch FROM settle_after - greatest(started_at, clock_timestamp()))::float8
@@ -50,8 +56,8 @@ func (s *Store) Unsettled(ctx context.Context, l Lease, run int64) ([]Unsettled,
 	}
 	for i := range out {
 		if u := &out[i]; len(u.Fingerprints) != len(u.Keys) || len(u.Identities) != len(u.Keys) {
-			return nil, fmt.Errorf("the row %s of %s is damaged: it has %d keys, %d fingerprints and %d identities; restore it from a backup, or delete it once the endpoint has told what became of these keys",
-				u.ID, s.in("{schema}.calls"), len(u.Keys), len(u.Fingerprints), len(u.Identities))
+			return nil, fmt.Errorf("%w: the row %s of %s has %d keys, %d fingerprints and %d identities; restore it from a backup, or delete it: its tokens are then judged as if that call had never been made",
+				ErrDamaged, u.ID, s.in("{schema}.calls"), len(u.Keys), len(u.Fingerprints), len(u.Identities))
 		}
 	}
 	return out, nil

@@ -68,7 +68,7 @@ func TestUnsettled_TellsADamagedRow(t *testing.T) {
 		call := intent(imported("a"), imported("b"))
 		b.record(Batch{Intents: []Intent{call}})
 		b.exec(`UPDATE {schema}.calls SET ` + column + ` = ` + column + `[1:1]`)
-		if _, err := b.Unsettled(t.Context(), b.lease, 0); err == nil || !strings.Contains(err.Error(), call.ID.String()+" of "+b.in("{schema}.calls")+" is damaged") {
+		if _, err := b.Unsettled(t.Context(), b.lease, 0); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), call.ID.String()+" of "+b.in("{schema}.calls")) {
 			t.Errorf("%s are cut: got error %v, want one that names the call and its table", column, err)
 		}
 	}

@@ -22,14 +22,23 @@ func shard(t *testing.T, s *Store, n, of int) *bench {
 	return &bench{t, s, l, run}
 }
 
-// exclusive returns an intent that other shards respect.
-func exclusive(others int, endings ...Ending) Intent {
+// exclusive returns an intent that other shards respect; asked is when its tokens were
+// judged.
+func exclusive(asked time.Time, endings ...Ending) Intent {
 	in := intent(endings...)
 	in.Exclusive = true
 	for i := range in.Tokens {
-		in.Tokens[i].Others = others
+		in.Tokens[i].Asked = asked
 	}
 	return in
+}
+
+// now is the database's time, as OwnersShared tells it.
+func (b *bench) now() time.Time {
+	b.Helper()
+	owners, err := b.OwnersShared(b.Context(), b.lease.Migration, nil)
+	must(b.T, err)
+	return owners.Asked
 }
 
 // Another number of shards is adopted when nobody is at work under the old one.
@@ -111,25 +120,35 @@ func TestRecord_ExclusiveIntents(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
-		before func(a *bench) // what the first shard did with key a
-		others int            // that the second one knows of, for key b
+		before func(a *bench) // what the first shard did with key a before key b was judged
+		since  func(a *bench) // and since
 		refuse bool
 	}{
-		{"about to be sent", func(a *bench) { a.record(Batch{Intents: []Intent{exclusive(0, imported("a"))}}) }, 0, true},
-		{"imported", func(a *bench) { a.call(imported("a")) }, 0, true},
-		{"known, and gone since", func(a *bench) { a.call(imported("a")) }, 1, false},
-		{"nothing", func(a *bench) {}, 0, false},
-		{"an identity of its own", func(a *bench) { a.call(imported("c")) }, 0, false},
+		{"imported since", func(*bench) {}, func(a *bench) { a.call(imported("a")) }, true},
+		{"known, and gone since", func(a *bench) { a.call(imported("a")) }, func(*bench) {}, false},
+		{"known, and sent again since", func(a *bench) { a.call(imported("a")) }, func(a *bench) { a.call(imported("a")) }, true},
+		{"about to be sent", func(*bench) {}, func(a *bench) { a.record(Batch{Intents: []Intent{exclusive(a.now(), imported("a"))}}) }, true},
+		{"about to be sent again", func(a *bench) { a.call(imported("a")) }, func(a *bench) { a.record(Batch{Intents: []Intent{exclusive(a.now(), imported("a"))}}) }, true},
+		{"being sent all the while", func(a *bench) { a.record(Batch{Intents: []Intent{exclusive(a.now(), imported("a"))}}) }, func(*bench) {}, true},
+		{"settled since", func(a *bench) {
+			a.record(Batch{Intents: []Intent{exclusive(a.now(), imported("a"))}})
+		}, func(a *bench) {
+			a.exec(`UPDATE {schema}.calls SET settle_after = clock_timestamp()`)
+			_, err := a.Settle(a.Context(), a.lease, a.run, []uuid.UUID{uuid.MustParse(a.standing()[0])})
+			must(a.T, err)
+		}, true},
+		{"nothing", func(*bench) {}, func(*bench) {}, false},
+		{"an identity of its own", func(*bench) {}, func(a *bench) { a.call(imported("c")) }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := newMigrations(t)
-			c.before(shard(t, s, 0, 2))
-			b := shard(t, s, 1, 2)
+			a, b := shard(t, s, 0, 2), shard(t, s, 1, 2)
+			c.before(a)
 			same := imported("b")
 			same.Identity = imported("a").Identity
-			in := exclusive(c.others, same, imported("d"))
-			in.Tokens[1].Others = 0
+			in := exclusive(b.now(), same, imported("d"))
+			c.since(a)
 			out := b.record(Batch{Intents: []Intent{in}})
 			if got := strings.Join(out.Claimed[in.ID], " "); out.LeaseLost || (got == "b") != c.refuse || !c.refuse && got != "" {
 				t.Errorf("got %+v, want key b refused: %v", out, c.refuse)
@@ -161,7 +180,7 @@ func TestRecord_ExclusiveIntentsTakeTurns(t *testing.T) {
 			wg.Go(func() {
 				e := imported(fmt.Sprintf("%d-%d", round, i))
 				e.Identity = hash(fmt.Sprint(round))
-				in := exclusive(0, e)
+				in := exclusive(time.Time{}, e)
 				out, err := b.Record(t.Context(), b.lease, b.run, Batch{Intents: []Intent{in}})
 				mu.Lock()
 				defer mu.Unlock()
@@ -190,10 +209,11 @@ func TestOwnersShared_KnowsOfCallsThatStand(t *testing.T) {
 	ids := []Hash{imported("a").Identity, imported("c").Identity, hash("other")}
 	owners, err := s.OwnersShared(t.Context(), 1, ids)
 	must(t, err)
-	equal(t, "owners", []string{fmt.Sprint(owners[ids[0]], owners[ids[1]], owners[ids[2]])}, "[a b] [c] []")
+	equal(t, "sent", []string{fmt.Sprint(owners.Sent[ids[0]], owners.Sent[ids[1]], owners.Sent[ids[2]])}, "[a] [] []")
+	equal(t, "calling", []string{owners.Calling[ids[0]], owners.Calling[ids[1]], owners.Calling[ids[2]]}, "b", "c", "")
 	owners, err = s.Owners(t.Context(), 1, ids)
 	must(t, err)
-	equal(t, "owners, to a worker that is alone", []string{fmt.Sprint(owners[ids[0]], owners[ids[1]])}, "[a] []")
+	equal(t, "to a worker that is alone", []string{fmt.Sprint(owners.Sent[ids[0]], owners.Sent[ids[1]], owners.Calling)}, "[a] [] map[]")
 }
 
 // Exactly one of the shards is told that it was the last to finish.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tokenmigrate/checkpoint"
+	"tokenmigrate/checkpoint/pgerr"
 	"tokenmigrate/migrate/connect"
 	"tokenmigrate/migrate/report"
 )
@@ -209,14 +210,18 @@ func (s *settledLookup) PagePriors(ctx context.Context, migration, _ int64, _, _
 	return priors, nil, err
 }
 
-func (s *settledLookup) Owners(ctx context.Context, migration int64, identities []checkpoint.Hash) (map[checkpoint.Hash][]string, error) {
+func (s *settledLookup) Owners(ctx context.Context, migration int64, identities []checkpoint.Hash) (checkpoint.Owners, error) {
 	owners, err := s.lookup.Owners(ctx, migration, identities)
 	if err != nil {
-		return nil, err
+		return checkpoint.Owners{}, err
 	}
 	for _, identity := range identities {
-		if key, ok := s.owner[identity]; ok && !slices.Contains(owners[identity], key) {
-			owners[identity] = append(owners[identity], key)
+		key, ok := s.owner[identity]
+		if ok && !slices.Contains(owners.Sent[identity], key) {
+			owners.Sent[identity] = append(owners.Sent[identity], key)
+		}
+		if ok && owners.Calling[identity] == key {
+			delete(owners.Calling, identity)
 		}
 	}
 	return owners, nil
@@ -238,8 +243,8 @@ func (n nothingKnown) PagePriors(ctx context.Context, _, _ int64, _, _ int, aske
 	return priors, nil, err
 }
 
-func (nothingKnown) Owners(context.Context, int64, []checkpoint.Hash) (map[checkpoint.Hash][]string, error) {
-	return nil, nil
+func (nothingKnown) Owners(context.Context, int64, []checkpoint.Hash) (checkpoint.Owners, error) {
+	return checkpoint.Owners{}, nil
 }
 
 // forecast packs what would be sent into calls, as a run packs it.
@@ -316,6 +321,10 @@ func (d *forecast) steer(ctx context.Context, r *report.Report) error {
 	o := d.p.o
 	host, team := Budget(o.Destination)
 	s, err := d.p.store.Steering(ctx, d.p.migration.ID, host, team, o.Target["destination"])
+	if pgerr.CodeOf(err) == "42501" { // no figure is worth more privileges than the rest needs
+		r.Warnings = append(r.Warnings, "whether an operator set another pace is not known: the role may not read the checkpoint's leases and paces")
+		return nil
+	}
 	if err != nil || s.RequestsPerMinute <= 0 || s.RequestsPerMinute == o.RequestsPerMinute {
 		return err
 	}

@@ -125,7 +125,7 @@ func (j *judge) rows(ctx context.Context, rows []source.Row, marks []mark, know 
 		return nil, err
 	}
 	now := j.now()
-	owners, err := j.livingOwners(ctx, items, senders, now)
+	owners, err := j.livingOwners(ctx, items, senders.Sent, now)
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +142,9 @@ func (j *judge) rows(ctx context.Context, rows []source.Row, marks []mark, know 
 			owner, taken := claimed[items[i].identity]
 			if !taken {
 				owner, taken = j.claims.owner(items[i].identity)
+			}
+			if !taken {
+				owner, taken = senders.Calling[items[i].identity]
 			}
 			if !taken {
 				owner, taken = owners[items[i].identity]
@@ -161,7 +164,8 @@ func (j *judge) rows(ctx context.Context, rows []source.Row, marks []mark, know 
 		if r.ended.outcome == pending {
 			r.item = items[i]
 			r.item.standing, r.item.known = r.ended, known
-			if list := senders[r.item.identity]; len(list) > 0 {
+			r.item.asked = senders.Asked
+			if list := senders.Sent[r.item.identity]; len(list) > 0 {
 				r.item.others = len(list)
 				if slices.Contains(list, r.key) {
 					r.item.others--
@@ -180,9 +184,9 @@ func (j *judge) rows(ctx context.Context, rows []source.Row, marks []mark, know 
 	return rulings, nil
 }
 
-// senders returns the keys that were sent for the items' identities. What certainly
-// never was is not asked for.
-func (j *judge) senders(ctx context.Context, items []*item) (map[checkpoint.Hash][]string, error) {
+// senders returns who was sent, or is being sent by other shards, for the items'
+// identities. What certainly never was is not asked for.
+func (j *judge) senders(ctx context.Context, items []*item) (checkpoint.Owners, error) {
 	var asked []checkpoint.Hash
 	for _, it := range items {
 		if it != nil && (j.sent == nil || j.sent.perhaps(it.identity)) {
@@ -190,7 +194,7 @@ func (j *judge) senders(ctx context.Context, items []*item) (map[checkpoint.Hash
 		}
 	}
 	if len(asked) == 0 {
-		return nil, nil
+		return checkpoint.Owners{}, nil
 	}
 	return j.known.Owners(ctx, j.migration, asked)
 }
@@ -332,14 +336,15 @@ func rule(f facts, p *Policy) (standing, string) {
 	// What ended unavailable was sent, too, and may have been imported.
 	doubt := prior.Outcome == checkpoint.Unknown || prior.Outcome == checkpoint.Failed && prior.Reason == reasonUnavailable
 	imported := prior.Imported != (checkpoint.Hash{})
+	duplicate := f.owned && !p.SendDuplicates
 	if imported && prior.Imported == it.fingerprint && !prior.Superseded && !doubt {
 		return settledAs(&prior, f.run), ""
 	}
 	if same && prior.Outcome == checkpoint.Failed {
 		tried := prior.RunID == f.run
 		switch prior.Reason {
-		case reasonRefused, reasonRejected:
-			if tried || !f.retryFailed {
+		case reasonRefused, reasonRejected: // whether a duplicate was, says nothing of whose the identity is
+			if !duplicate && (tried || !f.retryFailed) {
 				return standing{checkpoint.Failed, prior.Reason}, prior.Detail
 			}
 		default:
@@ -363,7 +368,7 @@ func rule(f facts, p *Policy) (standing, string) {
 	case it.size+connect.BodyOverhead > f.maxBytes:
 		return standing{checkpoint.Invalid, reasonTooLarge},
 			fmt.Sprintf("the token alone makes a request of %d bytes, send.chunk_bytes allows %d", it.size+connect.BodyOverhead, f.maxBytes)
-	case f.owned && !p.SendDuplicates:
+	case duplicate:
 		return standing{checkpoint.Invalid, reasonDuplicate}, duplicateDetail(it.key, f.owner)
 	}
 	return standing{outcome: pending}, ""

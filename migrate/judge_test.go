@@ -361,10 +361,10 @@ func TestSettledLookup_ForeseesDoubts(t *testing.T) {
 // several identities.
 type shared struct {
 	*memory
-	senders map[checkpoint.Hash][]string
+	senders checkpoint.Owners
 }
 
-func (s shared) Owners(context.Context, int64, []checkpoint.Hash) (map[checkpoint.Hash][]string, error) {
+func (s shared) Owners(context.Context, int64, []checkpoint.Hash) (checkpoint.Owners, error) {
 	return s.senders, nil
 }
 
@@ -375,7 +375,10 @@ func TestJudge_AnOwnerThatMovedAndIsOnItsWay(t *testing.T) {
 	m := newMemory()
 	m.rows["0"] = userRow("0", "bob")
 	ada, bob := userRow("1", "ada"), userRow("2", "bob")
-	known := shared{m, map[checkpoint.Hash][]string{itemOf(ada).identity: {"0"}, itemOf(bob).identity: {"0"}}}
+	known := shared{m, checkpoint.Owners{
+		Sent:    map[checkpoint.Hash][]string{itemOf(ada).identity: {"0"}},
+		Calling: map[checkpoint.Hash]string{itemOf(bob).identity: "0"},
+	}}
 	for _, rows := range [][]source.Row{{ada, bob}, {bob, ada}} {
 		j := testJudge(m, Policy{})
 		j.known = known

@@ -112,11 +112,11 @@ func (m *memory) PagePriors(ctx context.Context, migration, run int64, shard, nu
 	return priors, &checkpoint.Page{Number: number}, err
 }
 
-func (m *memory) Owners(_ context.Context, _ int64, identities []checkpoint.Hash) (map[checkpoint.Hash][]string, error) {
-	owners := map[checkpoint.Hash][]string{}
+func (m *memory) Owners(_ context.Context, _ int64, identities []checkpoint.Hash) (checkpoint.Owners, error) {
+	owners := checkpoint.Owners{Sent: map[checkpoint.Hash][]string{}}
 	for _, identity := range identities {
 		if key, ok := m.owners[identity]; ok {
-			owners[identity] = []string{key}
+			owners.Sent[identity] = []string{key}
 		}
 	}
 	if m.looked != nil {

@@ -223,7 +223,7 @@ func (k *modelCheck) wire(standing map[string]bool, h hashes) error {
 		}
 	}
 	busy := k.model.late.count()-k.late > expected
-	k.unseen = slices.ContainsFunc(calls[from:], func(c sandbox.Call) bool { return len(c.Tokens) == 0 })
+	k.unseen = slices.ContainsFunc(calls[from:], func(c sandbox.Call) bool { return len(c.Tokens) == 0 && (c.Status == 0 || c.Status >= 500) })
 	first := map[string]bool{}
 	for i := range calls[from:] {
 		c := &calls[from+i]

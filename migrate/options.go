@@ -142,13 +142,13 @@ type lookup interface {
 	Priors(ctx context.Context, migration int64, asked []checkpoint.Asked) ([]checkpoint.Prior, error)
 	// PagePriors may leave out what is to be remembered of the page.
 	PagePriors(ctx context.Context, migration, run int64, shard, number int, asked []checkpoint.Asked) ([]checkpoint.Prior, *checkpoint.Page, error)
-	Owners(ctx context.Context, migration int64, identities []checkpoint.Hash) (map[checkpoint.Hash][]string, error)
+	Owners(ctx context.Context, migration int64, identities []checkpoint.Hash) (checkpoint.Owners, error)
 }
 
 // amongOthers is the lookup of a shard, beside which others make calls.
 type amongOthers struct{ *checkpoint.Store }
 
-func (a amongOthers) Owners(ctx context.Context, migration int64, identities []checkpoint.Hash) (map[checkpoint.Hash][]string, error) {
+func (a amongOthers) Owners(ctx context.Context, migration int64, identities []checkpoint.Hash) (checkpoint.Owners, error) {
 	return a.OwnersShared(ctx, migration, identities)
 }
 

@@ -48,6 +48,7 @@ func TestRule_FollowsWhatIsKnown(t *testing.T) {
 		prior  checkpoint.Prior
 		policy Policy
 		retry  bool
+		owned  bool
 		change []func(*item)
 		want   standing
 	}{
@@ -74,6 +75,10 @@ func TestRule_FollowsWhatIsKnown(t *testing.T) {
 		{name: "rejected before, retry", prior: prior(checkpoint.Failed, "rejected", isNow, none, earlierRun), retry: true, want: send},
 		{name: "rejected by this run, retry", prior: prior(checkpoint.Failed, "rejected", isNow, none, thisRun), retry: true, want: rejected},
 		{name: "rejected, other content now", prior: prior(checkpoint.Failed, "rejected", wasOnce, none, earlierRun), want: send},
+		{name: "refused before, a duplicate now", prior: prior(checkpoint.Failed, "refused", isNow, none, earlierRun), owned: true, want: was(checkpoint.Invalid, "duplicate")},
+		{name: "refused before, a duplicate now, retry", prior: prior(checkpoint.Failed, "refused", isNow, none, earlierRun), owned: true, retry: true, want: was(checkpoint.Invalid, "duplicate")},
+		{name: "refused, and left out as a duplicate by this run", prior: recall(checkpoint.Prior{Outcome: checkpoint.Invalid, Reason: "duplicate", Succeeded: new(false), Fingerprint: isNow, RunID: thisRun}), owned: true, retry: true, want: was(checkpoint.Invalid, "duplicate")},
+		{name: "refused before, one of several that are sent", prior: prior(checkpoint.Failed, "refused", isNow, none, earlierRun), owned: true, policy: Policy{SendDuplicates: true}, want: refused},
 		{name: "unavailable before", prior: prior(checkpoint.Failed, "unavailable", isNow, none, earlierRun), want: send},
 		{name: "unavailable in this run", prior: prior(checkpoint.Failed, "unavailable", isNow, none, thisRun), want: unavailable},
 		{name: "unavailable in this run, retry", prior: prior(checkpoint.Failed, "unavailable", isNow, none, thisRun), retry: true, want: unavailable},
@@ -109,7 +114,7 @@ func TestRule_FollowsWhatIsKnown(t *testing.T) {
 		{name: "skipped as changed before, still other, changed: send", prior: prior(checkpoint.Skipped, "changed", wasOnce, wasOnce, earlierRun), want: send},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := facts{item: judged(c.change...), prior: c.prior, known: c.prior.Outcome != "", run: thisRun, retryFailed: c.retry, maxBytes: 1 << 20, now: noon}
+			f := facts{item: judged(c.change...), prior: c.prior, known: c.prior.Outcome != "", run: thisRun, retryFailed: c.retry, owned: c.owned, maxBytes: 1 << 20, now: noon}
 			got, detail := rule(inPlace(f), &c.policy)
 			if got != c.want {
 				t.Errorf("got %+v, want %+v", got, c.want)

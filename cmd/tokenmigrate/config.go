@@ -203,16 +203,16 @@ func (l *loader) source(c *SourceConfig, s *section) (expiries []*value) {
 }
 
 // warnOfStrangers warns of providers in missing_expiry that have no connector, which
-// are probably misspelt: what is said of them holds for no row.
+// are probably misspelt.
 func warnOfStrangers(expiries []*value, connectors map[string]string) {
+	words := slices.Sorted(maps.Keys(connectors))
 	for _, v := range expiries {
-		words := slices.Sorted(maps.Keys(connectors))
 		switch _, known := connectors[v.name]; {
 		case known:
-		case nearest(v.name, append(words, expiryDefault)) == expiryDefault:
+		case nearest(v.name, append(slices.Clone(words), expiryDefault)) == expiryDefault:
 			v.warn("names a provider; did you mean %s?", expiryDefault)
 		case len(connectors) > 0:
-			v.warn("is no provider of destination.connectors, so that no row takes it; known there are %s", strings.Join(words, ", "))
+			v.warn("is no provider of destination.connectors, which has %s: only a row that names its own connector takes it", strings.Join(words, ", "))
 		}
 	}
 }

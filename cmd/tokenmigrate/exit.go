@@ -24,7 +24,7 @@ func exitCode(err error) int {
 		return 75
 	case errors.As(err, &usage), errors.As(err, &config), errors.As(err, &src), errors.As(err, &nothing),
 		errors.Is(err, migrate.ErrConfig),
-		errors.Is(err, checkpoint.ErrNewerSchema), errors.Is(err, checkpoint.ErrOlderSchema), errors.Is(err, checkpoint.ErrRowSecurity), errors.Is(err, checkpoint.ErrNoTriggers),
+		errors.Is(err, checkpoint.ErrNewerSchema), errors.Is(err, checkpoint.ErrOlderSchema), errors.Is(err, checkpoint.ErrRowSecurity), errors.Is(err, checkpoint.ErrNoTriggers), errors.Is(err, checkpoint.ErrDamaged),
 		errors.Is(err, migrate.ErrUnknownKey), errors.Is(err, checkpoint.ErrNoMigration), errors.Is(err, checkpoint.ErrNoRun):
 		return 78
 	case errors.Is(err, migrate.ErrRefused):

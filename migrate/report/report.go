@@ -157,7 +157,7 @@ type Duplicates struct {
 // Pace is how fast calls are made.
 type Pace struct {
 	RequestsPerMinute float64 `json:"requestsPerMinute"` // as configured
-	Current           float64 `json:"current"`           // now or at the end; 0: not known
+	Current           float64 `json:"current"`           // now or at the end; of a dry run, what it reckons with; 0: not known
 	Waiting           string  `json:"waiting"`           // what it waits for, in words; empty: nothing, or it is over
 }
 
