@@ -20,6 +20,24 @@ import (
 // atRest checks, after a last run that nothing disturbed, that every row has
 // the one ending that it deserves.
 func (k *modelCheck) atRest(ctx context.Context, r *report.Report, ended error) error {
+	if err := k.endings(ctx); err != nil {
+		return err
+	}
+	if r.Counts.Pending != 0 {
+		return fmt.Errorf("%d rows are pending", r.Counts.Pending)
+	}
+	if want := r.Counts.NotImported() > 0; want != errors.Is(ended, ErrNotImported) {
+		return fmt.Errorf("the run ended with %v, not imported are %d rows", ended, r.Counts.NotImported())
+	}
+	tokens, _, _, err := k.checkpoint(ctx)
+	if err != nil {
+		return err
+	}
+	return k.failures(r, tokens)
+}
+
+// endings checks that every row has the one ending that it deserves.
+func (k *modelCheck) endings(ctx context.Context) error {
 	tokens, _, _, err := k.checkpoint(ctx)
 	if err != nil {
 		return err
@@ -42,13 +60,7 @@ func (k *modelCheck) atRest(ctx context.Context, r *report.Report, ended error) 
 			return err
 		}
 	}
-	if r.Counts.Pending != 0 {
-		return fmt.Errorf("%d rows are pending", r.Counts.Pending)
-	}
-	if want := r.Counts.NotImported() > 0; want != errors.Is(ended, ErrNotImported) {
-		return fmt.Errorf("the run ended with %v, not imported are %d rows", ended, r.Counts.NotImported())
-	}
-	return k.failures(r, tokens)
+	return nil
 }
 
 // failures compares the report's list with the checkpoint.
