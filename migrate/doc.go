@@ -23,7 +23,9 @@
 //
 // # What happens once, and what may happen twice
 //
-// A token with a positive answer on record is not sent again unless it changed.
+// A token with a positive answer on record is not sent again unless it changed, or
+// another row was sent for its identity since. As long as a token is on its way, to be
+// sent again included, no other row is sent for its identity.
 // A call whose answer never came is in doubt: its tokens were written down
 // before it was made, they are unknown until the policy settles them, and
 // sending them again may import them twice. Import is at least once; no client
