@@ -235,6 +235,17 @@ func (j *judge) release(identity checkpoint.Hash, key string) {
 	j.claims.release(identity, key)
 }
 
+// leaked returns an error if identities are claimed at the end of a walk, when
+// nothing is on its way: other rows would be called duplicates of what claims them.
+func (j *judge) leaked() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if claims, ok := j.claims.(claimMap); ok && len(claims) > 0 {
+		return fmt.Errorf("%d identities are still claimed at the end of a walk; this is a bug, nothing is lost, the checkpoint holds what was imported", len(claims))
+	}
+	return nil
+}
+
 // item returns what is made of a row.
 func (j *judge) item(row *source.Row, m mark) *item {
 	return &item{

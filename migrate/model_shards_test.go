@@ -23,7 +23,14 @@ import (
 func TestModel_Shards(t *testing.T) {
 	t.Parallel()
 	runs, first := modelNumber(t, "TOKENMIGRATE_MODEL_RUNS", 6), modelNumber(t, "TOKENMIGRATE_MODEL_SEED", 1)
-	url := localpg.Shared(t).URL
+	if os.Getenv("TOKENMIGRATE_TEST_DATABASE_URL") != "" {
+		t.Skip("this test has more connections than a server may allow")
+	}
+	server, err := localpg.Start(t.Context(), localpg.Options{Settings: map[string]string{"max_connections": "500"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Stop() }()
 	var g errgroup.Group
 	g.SetLimit(2 * modelAtOnce) // they wait for each other most of the time
 	for seed := first; seed < first+runs; seed++ {
@@ -34,16 +41,16 @@ func TestModel_Shards(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), modelTimeout)
 			defer cancel()
 			name := fmt.Sprintf("model_shards_%d_%d", os.Getpid(), seed)
-			if err := localpg.Shared(t).CreateDatabase(ctx, name); err != nil {
+			if err := server.CreateDatabase(ctx, name); err != nil {
 				t.Errorf("seed %d: %v", seed, err)
 				return nil
 			}
 			defer func() {
-				if err := localpg.Shared(t).DropDatabase(context.WithoutCancel(ctx), name); err != nil {
+				if err := server.DropDatabase(context.WithoutCancel(ctx), name); err != nil {
 					t.Errorf("seed %d: %v", seed, err)
 				}
 			}()
-			if m, err := runShardsModel(ctx, uint64(seed), url(name)); err != nil {
+			if m, err := runShardsModel(ctx, uint64(seed), server.URL(name)); err != nil {
 				t.Errorf("seed %d: %v\n%s", seed, err, m.trace(err))
 			}
 			return nil

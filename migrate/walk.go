@@ -91,6 +91,9 @@ func (p *pass) walk(ctx context.Context) error {
 	if err := p.ledger.endWalk(p.rows.Load(), end == nil); err != nil {
 		return err
 	}
+	if end == nil {
+		return p.judge.leaked()
+	}
 	return end
 }
 
