@@ -15,9 +15,9 @@ type Sent struct {
 	Environment string
 	Fingerprint Hash
 	Identity    Hash
-	Others      int       // other keys that Owners told for the identity when this one was chosen
-	Asked       time.Time // Owners.Asked then; of exclusive intents
-	Known       bool      // the checkpoint may have a row for the key; false is a hint that spares looking
+	Others      int    // other keys that Owners told for the identity when this one was chosen
+	Seen        string // Owners.Seen of it then; of exclusive intents
+	Known       bool   // the checkpoint may have a row for the key; false is a hint that spares looking
 }
 
 // Intent is the note that a call is about to be made.
@@ -29,7 +29,7 @@ type Intent struct {
 	// timeout and a margin.
 	Settle time.Duration
 	// Exclusive: other shards are at work. The intent is not written if another key was
-	// sent for one of its identities since Asked, or a call for one stands.
+	// sent for one of its identities since that was Seen, or a call for one is under way.
 	Exclusive bool
 }
 
@@ -43,12 +43,12 @@ func (s *Store) queueTurn(q *pgx.Batch, migration int64) {
 // queueIntent writes an intent. It stands behind queueLease.
 func (s *Store) queueIntent(q *pgx.Batch, l Lease, run int64, in *Intent, out *Recorded) {
 	n := len(in.Tokens)
-	keys, environments, asked := make([]string, n), make([]string, n), make([]time.Time, n)
+	keys, environments, seen := make([]string, n), make([]string, n), make([]string, n)
 	fingerprints, identities := make(pgtype.FlatArray[[]byte], n), make(pgtype.FlatArray[[]byte], n)
 	alike := true
 	for i := range in.Tokens {
 		t := &in.Tokens[i]
-		keys[i], environments[i], asked[i] = t.Key, t.Environment, t.Asked
+		keys[i], environments[i], seen[i] = t.Key, t.Environment, t.Seen
 		fingerprints[i], identities[i] = t.Fingerprint[:], t.Identity[:]
 		alike = alike && t.Environment == in.Tokens[0].Environment
 	}
@@ -68,18 +68,22 @@ func (s *Store) queueIntent(q *pgx.Batch, l Lease, run int64, in *Intent, out *R
 	}
 	q.Queue(s.in(`
 		WITH mine AS MATERIALIZED (
-			SELECT * FROM unnest($7::text[], $9::bytea[], $11::timestamptz[]) AS o (key, identity, asked)
-		), claimed AS MATERIALIZED (
+			SELECT * FROM unnest($7::text[], $9::bytea[], $11::text[]) AS o (key, identity, seen)
+		), contested AS (
 			SELECT mine.key FROM mine, LATERAL (
-				SELECT key, updated_at FROM {schema}.tokens WHERE identity = mine.identity AND migration_id = $1 OFFSET 0) AS t
-			WHERE t.key <> mine.key AND t.updated_at > mine.asked
+				SELECT coalesce(string_agg(t.key || ':' || t.attempts, ',' ORDER BY t.key), '') AS seen FROM (
+					SELECT key, attempts, migration_id FROM {schema}.tokens WHERE identity = mine.identity OFFSET 0) AS t
+				WHERE t.migration_id = $1 AND t.key <> mine.key) AS known
+			WHERE known.seen <> mine.seen
 			UNION SELECT mine.key FROM mine JOIN (
 				SELECT o.key, o.identity FROM {schema}.calls, unnest(keys, identities) AS o (key, identity)
-				WHERE migration_id = $1 AND o.identity = ANY($9::bytea[])) AS calling USING (identity)
+				WHERE migration_id = $1 AND o.identity = ANY($9::bytea[]) AND `+mayBeUnderWay+`) AS calling USING (identity)
 			WHERE calling.key <> mine.key
+		), claimed AS MATERIALIZED ( -- unless it was written already, and the answer to that was lost
+			SELECT key FROM contested WHERE NOT EXISTS (SELECT FROM {schema}.calls WHERE id = $2)
 		), written AS (`+insert+` WHERE NOT EXISTS (SELECT FROM claimed)`+repeated+`
 		)
-		SELECT key FROM claimed`), append(args, asked)...).
+		SELECT key FROM claimed`), append(args, seen)...).
 		Query(func(rows pgx.Rows) error {
 			keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
 			if len(keys) > 0 {
@@ -112,6 +116,7 @@ func (s *Store) queueSuperseded(q *pgx.Batch, migration int64, in *Intent) {
 		UPDATE {schema}.tokens SET superseded = true
 		WHERE EXISTS (SELECT FROM {schema}.calls WHERE id = $4) AND migration_id = $1 AND key = ANY(ARRAY(
 			SELECT t.key FROM unnest($2::text[], $3::bytea[]) AS a (key, identity), LATERAL (
-				SELECT key FROM {schema}.tokens AS t WHERE t.identity = a.identity AND t.migration_id = $1
-					AND t.key <> a.key AND t.imported_at IS NOT NULL AND t.superseded IS NOT TRUE OFFSET 0) AS t))`), migration, keys, identities, in.ID)
+				SELECT key, migration_id FROM {schema}.tokens AS t WHERE t.identity = a.identity
+					AND t.key <> a.key AND t.imported_at IS NOT NULL AND t.superseded IS NOT TRUE OFFSET 0) AS t
+			WHERE t.migration_id = $1))`), migration, keys, identities, in.ID)
 }

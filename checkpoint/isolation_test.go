@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"tokenmigrate/checkpoint/localpg"
 )
@@ -31,7 +30,7 @@ func TestStore_TakesTurnsUnderAnyIsolationLevel(t *testing.T) {
 			together(t, first, all, func(i int, b *bench) (bool, error) {
 				e := imported(fmt.Sprint(i))
 				e.Identity = hash("the same")
-				in := exclusive(time.Time{}, e)
+				in := exclusive(e)
 				out, err := b.Record(t.Context(), b.lease, b.run, Batch{Intents: []Intent{in}})
 				return len(out.Claimed[in.ID]) == 0 && !out.LeaseLost, err
 			}, &written)

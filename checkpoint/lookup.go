@@ -2,7 +2,9 @@ package checkpoint
 
 import (
 	"context"
-	"time"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -115,15 +117,31 @@ type Owners struct {
 	// Sent has the keys that were last sent for an identity: first the one that was
 	// imported and not superseded since, then others that were imported, the first
 	// import first, and then the rest by key. The first of them whose row still exists
-	// owns the identity.
+	// owns the identity. Of OwnersShared, the keys of calls that are over and not
+	// settled come last.
 	Sent map[Hash][]string
-	// Calling has the key of a call for an identity that stands: whatever else is true of
-	// it, its call may still be under way. Only OwnersShared tells it.
-	Calling map[Hash]string
-	// Asked is when that was so, or before, by the database's clock. Only OwnersShared
-	// tells it.
-	Asked time.Time
+	// Calling has the keys of calls for an identity that may be under way: they own it
+	// whether or not their rows exist. Only OwnersShared tells them.
+	Calling map[Hash][]string
+
+	attempts map[string]int32 // of the keys in Sent that have a row
 }
+
+// Seen tells what was known of the other keys of an identity, in a text that differs
+// once another of them was sent, or one of them again. It is what an exclusive intent
+// rests on, and needs no clock.
+func (o *Owners) Seen(identity Hash, key string) string {
+	var seen []string
+	for _, other := range slices.Sorted(slices.Values(o.Sent[identity])) {
+		if n, known := o.attempts[other]; known && other != key {
+			seen = append(seen, fmt.Sprintf("%s:%d", other, n))
+		}
+	}
+	return strings.Join(seen, ",")
+}
+
+// mayBeUnderWay is of a row of calls whether its call may be.
+const mayBeUnderWay = `settle_after > clock_timestamp()`
 
 // Owners returns whose the given identities are.
 func (s *Store) Owners(ctx context.Context, migration int64, identities []Hash) (Owners, error) {
@@ -136,34 +154,61 @@ func (s *Store) OwnersShared(ctx context.Context, migration int64, identities []
 }
 
 func (s *Store) owners(ctx context.Context, migration int64, identities []Hash, shared bool) (Owners, error) {
-	owners := Owners{Sent: make(map[Hash][]string), Calling: make(map[Hash]string)}
+	owners := Owners{Sent: make(map[Hash][]string), Calling: make(map[Hash][]string), attempts: make(map[string]int32)}
 	raw := make(pgtype.FlatArray[[]byte], len(identities))
 	for i := range identities {
 		raw[i] = identities[i][:]
 	}
-	each := func(do func(Hash, string)) func(pgx.Rows) error {
-		return func(rows pgx.Rows) error {
-			var identity []byte
-			var key string
-			_, err := pgx.ForEachRow(rows, []any{&identity, &key}, func() error { do(Hash(identity), key); return nil })
-			return err
-		}
+	type sender struct {
+		identity Hash
+		key      string
 	}
 	var q pgx.Batch
+	var over []sender
+	var identity []byte
+	var key string
 	if shared { // before the tokens: what is recorded in between is seen in both, and not in none
-		q.Queue(`SELECT clock_timestamp()`).QueryRow(func(row pgx.Row) error { return row.Scan(&owners.Asked) })
+		var calling bool
 		q.Queue(s.in(`
-			SELECT o.identity, o.key FROM {schema}.calls, unnest(identities, keys) AS o (identity, key)
+			SELECT o.identity, o.key, `+mayBeUnderWay+` FROM {schema}.calls, unnest(identities, keys) AS o (identity, key)
 			WHERE migration_id = $1 AND o.identity = ANY($2::bytea[]) ORDER BY started_at`), migration, raw).
-			Query(each(func(identity Hash, key string) { owners.Calling[identity] = key }))
+			Query(func(rows pgx.Rows) error {
+				_, err := pgx.ForEachRow(rows, []any{&identity, &key, &calling}, func() error {
+					if s := (sender{Hash(identity), key}); calling {
+						owners.Calling[s.identity] = append(owners.Calling[s.identity], s.key)
+					} else {
+						over = append(over, s)
+					}
+					return nil
+				})
+				return err
+			})
 	}
+	// The migration stands outside, lest its primary key be read for each identity where
+	// nobody has analyzed the table: an identity is of one migration anyway.
+	var attempts int32
 	q.Queue(s.in(`
-		SELECT t.identity, t.key FROM (SELECT DISTINCT identity FROM unnest($2::bytea[]) AS identity) AS a, LATERAL (
-			SELECT t.identity, t.key, t.imported_at, t.superseded FROM {schema}.tokens AS t WHERE t.identity = a.identity AND t.migration_id = $1 OFFSET 0) AS t
+		SELECT t.identity, t.key, t.attempts FROM (SELECT DISTINCT identity FROM unnest($2::bytea[]) AS identity) AS a, LATERAL (
+			SELECT identity, key, attempts, migration_id, imported_at, superseded FROM {schema}.tokens WHERE identity = a.identity OFFSET 0) AS t
+		WHERE t.migration_id = $1
 		ORDER BY t.identity, t.imported_at IS NULL OR t.superseded IS TRUE, t.imported_at, t.key`), migration, raw).
-		Query(each(func(identity Hash, key string) { owners.Sent[identity] = append(owners.Sent[identity], key) }))
+		Query(func(rows pgx.Rows) error {
+			_, err := pgx.ForEachRow(rows, []any{&identity, &key, &attempts}, func() error {
+				owners.Sent[Hash(identity)] = append(owners.Sent[Hash(identity)], key)
+				if shared {
+					owners.attempts[key] = attempts
+				}
+				return nil
+			})
+			return err
+		})
 	if err := s.pool.SendBatch(ctx, &q).Close(); err != nil {
 		return Owners{}, pgerr.Wrap("look up identities", err)
+	}
+	for _, s := range over {
+		if !slices.Contains(owners.Sent[s.identity], s.key) {
+			owners.Sent[s.identity] = append(owners.Sent[s.identity], s.key)
+		}
 	}
 	return owners, nil
 }

@@ -406,7 +406,7 @@ func TestRecord_NotesWhatIsSuperseded(t *testing.T) {
 	must(t, err)
 	equal(t, "owners", owners.Sent[hash("shared")], "b", "a")
 
-	unwritten := exclusive(time.Time{}, rival("c", imported("c")))
+	unwritten := exclusive(rival("c", imported("c")))
 	if out := b.record(Batch{Intents: []Intent{unwritten}}); len(out.Claimed[unwritten.ID]) != 1 {
 		t.Fatalf("got %+v, want the intent to be claimed", out)
 	}

@@ -22,23 +22,25 @@ func shard(t *testing.T, s *Store, n, of int) *bench {
 	return &bench{t, s, l, run}
 }
 
-// exclusive returns an intent that other shards respect; asked is when its tokens were
-// judged.
-func exclusive(asked time.Time, endings ...Ending) Intent {
+// exclusive returns an intent that other shards respect, of tokens of whose rivals
+// nothing is known.
+func exclusive(endings ...Ending) Intent {
 	in := intent(endings...)
 	in.Exclusive = true
-	for i := range in.Tokens {
-		in.Tokens[i].Asked = asked
-	}
 	return in
 }
 
-// now is the database's time, as OwnersShared tells it.
-func (b *bench) now() time.Time {
+// informed is exclusive with what is known of rivals now.
+func (b *bench) informed(endings ...Ending) Intent {
 	b.Helper()
-	owners, err := b.OwnersShared(b.Context(), b.lease.Migration, nil)
-	must(b.T, err)
-	return owners.Asked
+	in := exclusive(endings...)
+	for i := range in.Tokens {
+		t := &in.Tokens[i]
+		owners, err := b.OwnersShared(b.Context(), b.lease.Migration, []Hash{t.Identity})
+		must(b.T, err)
+		t.Seen = owners.Seen(t.Identity, t.Key)
+	}
+	return in
 }
 
 // Another number of shards is adopted when nobody is at work under the old one.
@@ -127,16 +129,33 @@ func TestRecord_ExclusiveIntents(t *testing.T) {
 		{"imported since", func(*bench) {}, func(a *bench) { a.call(imported("a")) }, true},
 		{"known, and gone since", func(a *bench) { a.call(imported("a")) }, func(*bench) {}, false},
 		{"known, and sent again since", func(a *bench) { a.call(imported("a")) }, func(a *bench) { a.call(imported("a")) }, true},
-		{"about to be sent", func(*bench) {}, func(a *bench) { a.record(Batch{Intents: []Intent{exclusive(a.now(), imported("a"))}}) }, true},
-		{"about to be sent again", func(a *bench) { a.call(imported("a")) }, func(a *bench) { a.record(Batch{Intents: []Intent{exclusive(a.now(), imported("a"))}}) }, true},
-		{"being sent all the while", func(a *bench) { a.record(Batch{Intents: []Intent{exclusive(a.now(), imported("a"))}}) }, func(*bench) {}, true},
+		{"about to be sent", func(*bench) {}, func(a *bench) { a.record(Batch{Intents: []Intent{a.informed(imported("a"))}}) }, true},
+		{"about to be sent again", func(a *bench) { a.call(imported("a")) }, func(a *bench) { a.record(Batch{Intents: []Intent{a.informed(imported("a"))}}) }, true},
+		{"being sent all the while", func(a *bench) { a.record(Batch{Intents: []Intent{a.informed(imported("a"))}}) }, func(*bench) {}, true},
 		{"settled since", func(a *bench) {
-			a.record(Batch{Intents: []Intent{exclusive(a.now(), imported("a"))}})
+			a.record(Batch{Intents: []Intent{a.informed(imported("a"))}})
 		}, func(a *bench) {
 			a.exec(`UPDATE {schema}.calls SET settle_after = clock_timestamp()`)
 			_, err := a.Settle(a.Context(), a.lease, a.run, []uuid.UUID{uuid.MustParse(a.standing()[0])})
 			must(a.T, err)
 		}, true},
+		{"known, and left out since", func(a *bench) { a.call(imported("a")) }, func(a *bench) {
+			a.record(Batch{Locals: []Local{{Key: "a", Outcome: Skipped, Reason: "expired"}}})
+		}, false},
+		{"known, and another one since, by a clock that was set back", func(a *bench) { a.call(imported("a")) }, func(a *bench) {
+			rival := imported("z")
+			rival.Identity = imported("a").Identity
+			a.call(rival)
+			a.exec(`UPDATE {schema}.tokens SET updated_at = updated_at - interval '1 hour'`)
+		}, true},
+		{"known, by a clock that was set back since", func(a *bench) {
+			a.call(imported("a"))
+			a.exec(`UPDATE {schema}.tokens SET updated_at = updated_at + interval '1 hour'`)
+		}, func(*bench) {}, false},
+		{"sent by a call that is over, and that nobody settles", func(a *bench) {
+			a.record(Batch{Intents: []Intent{a.informed(imported("a"))}})
+			a.exec(`UPDATE {schema}.calls SET settle_after = clock_timestamp()`)
+		}, func(*bench) {}, false},
 		{"nothing", func(*bench) {}, func(*bench) {}, false},
 		{"an identity of its own", func(*bench) {}, func(a *bench) { a.call(imported("c")) }, false},
 	} {
@@ -147,7 +166,7 @@ func TestRecord_ExclusiveIntents(t *testing.T) {
 			c.before(a)
 			same := imported("b")
 			same.Identity = imported("a").Identity
-			in := exclusive(b.now(), same, imported("d"))
+			in := b.informed(same, imported("d"))
 			c.since(a)
 			out := b.record(Batch{Intents: []Intent{in}})
 			if got := strings.Join(out.Claimed[in.ID], " "); out.LeaseLost || (got == "b") != c.refuse || !c.refuse && got != "" {
@@ -161,6 +180,22 @@ func TestRecord_ExclusiveIntents(t *testing.T) {
 				t.Errorf("repeated: got %+v, want as before", again)
 			}
 		})
+	}
+}
+
+// An intent whose COMMIT was not answered, and that is written again, stands whatever
+// others did since.
+func TestRecord_AnExclusiveIntentThatStandsIsNotClaimed(t *testing.T) {
+	t.Parallel()
+	s := newMigrations(t)
+	a, b := shard(t, s, 0, 2), shard(t, s, 1, 2)
+	in := b.informed(imported("b"))
+	b.record(Batch{Intents: []Intent{in}})
+	rival := imported("a")
+	rival.Identity = imported("b").Identity
+	a.call(rival)
+	if again := b.record(Batch{Intents: []Intent{in}}); len(again.Claimed) > 0 || !slices.Contains(b.standing(), in.ID.String()) {
+		t.Errorf("got %+v, want it to stand and not to be claimed", again)
 	}
 }
 
@@ -180,7 +215,7 @@ func TestRecord_ExclusiveIntentsTakeTurns(t *testing.T) {
 			wg.Go(func() {
 				e := imported(fmt.Sprintf("%d-%d", round, i))
 				e.Identity = hash(fmt.Sprint(round))
-				in := exclusive(time.Time{}, e)
+				in := exclusive(e)
 				out, err := b.Record(t.Context(), b.lease, b.run, Batch{Intents: []Intent{in}})
 				mu.Lock()
 				defer mu.Unlock()
@@ -210,7 +245,12 @@ func TestOwnersShared_KnowsOfCallsThatStand(t *testing.T) {
 	owners, err := s.OwnersShared(t.Context(), 1, ids)
 	must(t, err)
 	equal(t, "sent", []string{fmt.Sprint(owners.Sent[ids[0]], owners.Sent[ids[1]], owners.Sent[ids[2]])}, "[a] [] []")
-	equal(t, "calling", []string{owners.Calling[ids[0]], owners.Calling[ids[1]], owners.Calling[ids[2]]}, "b", "c", "")
+	equal(t, "calling", []string{fmt.Sprint(owners.Calling[ids[0]], owners.Calling[ids[1]], owners.Calling[ids[2]])}, "[b] [c] []")
+	equal(t, "seen", []string{owners.Seen(ids[0], "b"), owners.Seen(ids[0], "a"), owners.Seen(ids[1], "x")}, "a:1", "", "")
+	b.exec(`UPDATE {schema}.calls SET settle_after = clock_timestamp()`)
+	owners, err = s.OwnersShared(t.Context(), 1, ids)
+	must(t, err)
+	equal(t, "sent, once the calls are over", []string{fmt.Sprint(owners.Sent[ids[0]], owners.Sent[ids[1]], owners.Calling)}, "[a b] [c] map[]")
 	owners, err = s.Owners(t.Context(), 1, ids)
 	must(t, err)
 	equal(t, "to a worker that is alone", []string{fmt.Sprint(owners.Sent[ids[0]], owners.Sent[ids[1]], owners.Calling)}, "[a] [] map[]")

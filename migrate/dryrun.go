@@ -220,8 +220,8 @@ func (s *settledLookup) Owners(ctx context.Context, migration int64, identities 
 		if ok && !slices.Contains(owners.Sent[identity], key) {
 			owners.Sent[identity] = append(owners.Sent[identity], key)
 		}
-		if ok && owners.Calling[identity] == key {
-			delete(owners.Calling, identity)
+		if calling := owners.Calling[identity]; ok && len(calling) > 0 {
+			owners.Calling[identity] = slices.DeleteFunc(calling, func(k string) bool { return k == key })
 		}
 	}
 	return owners, nil

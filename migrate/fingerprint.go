@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
-	"time"
 
 	"tokenmigrate/checkpoint"
 	"tokenmigrate/migrate/connect"
@@ -109,12 +108,12 @@ type item struct {
 	size        int  // bytes in a request body
 	fingerprint checkpoint.Hash
 	identity    checkpoint.Hash
-	standing    standing  // how it is counted now
-	sent        bool      // by this run, whatever came of it
-	known       bool      // the checkpoint has a row for its key
-	others      int       // keys that were sent for its identity, but for its own; all of them gone
-	asked       time.Time // when that was so, where other shards are at work
-	contested   bool      // another shard has claimed its identity: it is judged anew before it is sent
+	standing    standing // how it is counted now
+	sent        bool     // by this run, whatever came of it
+	known       bool     // the checkpoint has a row for its key
+	others      int      // keys that were sent for its identity, but for its own; all of them gone
+	seen        string   // what is known of these keys, where other shards are at work
+	contested   bool     // another shard has claimed its identity: it is judged anew before it is sent
 }
 
 func (it *item) place() place {
@@ -122,5 +121,5 @@ func (it *item) place() place {
 }
 
 func (it *item) asSent() checkpoint.Sent {
-	return checkpoint.Sent{Key: it.key, Environment: it.token.Environment, Fingerprint: it.fingerprint, Identity: it.identity, Others: it.others, Asked: it.asked, Known: it.known}
+	return checkpoint.Sent{Key: it.key, Environment: it.token.Environment, Fingerprint: it.fingerprint, Identity: it.identity, Others: it.others, Seen: it.seen, Known: it.known}
 }

@@ -143,8 +143,9 @@ func (j *judge) rows(ctx context.Context, rows []source.Row, marks []mark, know 
 			if !taken {
 				owner, taken = j.claims.owner(items[i].identity)
 			}
-			if !taken {
-				owner, taken = senders.Calling[items[i].identity]
+			calling := false
+			if n := slices.IndexFunc(senders.Calling[items[i].identity], func(key string) bool { return key != r.key }); !taken && n >= 0 {
+				owner, taken, calling = senders.Calling[items[i].identity][n], true, true
 			}
 			if !taken {
 				owner, taken = owners[items[i].identity]
@@ -154,7 +155,7 @@ func (j *judge) rows(ctx context.Context, rows []source.Row, marks []mark, know 
 			}
 			r.ended, r.detail = rule(facts{
 				item: items[i], prior: sent, known: known, run: j.run, retryFailed: j.retryFailed,
-				owner: owner, owned: taken && owner != r.key, maxBytes: j.maxBytes, now: now,
+				owner: owner, owned: taken && owner != r.key, calling: calling, maxBytes: j.maxBytes, now: now,
 			}, &j.policy)
 		case marks[i] != mark{}:
 			r.ended = settledAs(&prior, j.run)
@@ -164,8 +165,8 @@ func (j *judge) rows(ctx context.Context, rows []source.Row, marks []mark, know 
 		if r.ended.outcome == pending {
 			r.item = items[i]
 			r.item.standing, r.item.known = r.ended, known
-			r.item.asked = senders.Asked
 			if list := senders.Sent[r.item.identity]; len(list) > 0 {
+				r.item.seen = senders.Seen(r.item.identity, r.key)
 				r.item.others = len(list)
 				if slices.Contains(list, r.key) {
 					r.item.others--
@@ -314,6 +315,7 @@ type facts struct {
 	retryFailed bool
 	owner       string // who owns the item's identity
 	owned       bool   // and it is another key
+	calling     bool   // which another shard is sending
 	maxBytes    int
 	now         time.Time
 }
@@ -354,8 +356,10 @@ func rule(f facts, p *Policy) (standing, string) {
 	if same && prior.Outcome == checkpoint.Failed {
 		tried := prior.RunID == f.run
 		switch prior.Reason {
-		case reasonRefused, reasonRejected: // whether a duplicate was, says nothing of whose the identity is
-			if !duplicate && (tried || !f.retryFailed) {
+		case reasonRefused, reasonRejected:
+			// A refused duplicate counts as a duplicate in each walk; that it was refused
+			// is not forgotten, while of a rejected one nothing else tells.
+			if (tried || !f.retryFailed) && (!duplicate || prior.Reason == reasonRejected) {
 				return standing{checkpoint.Failed, prior.Reason}, prior.Detail
 			}
 		default:
@@ -380,7 +384,7 @@ func rule(f facts, p *Policy) (standing, string) {
 		return standing{checkpoint.Invalid, reasonTooLarge},
 			fmt.Sprintf("the token alone makes a request of %d bytes, send.chunk_bytes allows %d", it.size+connect.BodyOverhead, f.maxBytes)
 	case duplicate:
-		return standing{checkpoint.Invalid, reasonDuplicate}, duplicateDetail(it.key, f.owner)
+		return standing{checkpoint.Invalid, reasonDuplicate}, duplicateDetail(it.key, f.owner, f.calling)
 	}
 	return standing{outcome: pending}, ""
 }
@@ -414,8 +418,11 @@ func expiredDetail(t *connect.Token) string {
 	return "the access token expired at " + at + " and the refresh token at " + time.UnixMilli(t.RefreshTokenExpiresAt).UTC().Format(time.RFC3339)
 }
 
-func duplicateDetail(key, owner string) string {
-	if owner == "" {
+func duplicateDetail(key, owner string, calling bool) string {
+	switch {
+	case calling:
+		return fmt.Sprintf("key %s is for the same connector, environment and subject as key %s, which another shard is sending", key, owner)
+	case owner == "":
 		return fmt.Sprintf("key %s is for the same connector, environment and subject as a row that was read before it", key)
 	}
 	return fmt.Sprintf("key %s is for the same connector, environment and subject as key %s, which was imported or read before it", key, owner)

@@ -377,7 +377,7 @@ func TestJudge_AnOwnerThatMovedAndIsOnItsWay(t *testing.T) {
 	ada, bob := userRow("1", "ada"), userRow("2", "bob")
 	known := shared{m, checkpoint.Owners{
 		Sent:    map[checkpoint.Hash][]string{itemOf(ada).identity: {"0"}},
-		Calling: map[checkpoint.Hash]string{itemOf(bob).identity: "0"},
+		Calling: map[checkpoint.Hash][]string{itemOf(bob).identity: {"0"}},
 	}}
 	for _, rows := range [][]source.Row{{ada, bob}, {bob, ada}} {
 		j := testJudge(m, Policy{})
