@@ -159,58 +159,61 @@ func (s *Store) owners(ctx context.Context, migration int64, identities []Hash, 
 	for i := range identities {
 		raw[i] = identities[i][:]
 	}
-	type sender struct {
-		identity Hash
-		key      string
-	}
 	var q pgx.Batch
-	var over []sender
-	var identity []byte
-	var key string
+	var calls, tokens []sender
 	if shared { // before the tokens: what is recorded in between is seen in both, and not in none
-		var calling bool
 		q.Queue(s.in(`
-			SELECT o.identity, o.key, `+mayBeUnderWay+` FROM {schema}.calls, unnest(identities, keys) AS o (identity, key)
-			WHERE migration_id = $1 AND o.identity = ANY($2::bytea[]) ORDER BY started_at`), migration, raw).
-			Query(func(rows pgx.Rows) error {
-				_, err := pgx.ForEachRow(rows, []any{&identity, &key, &calling}, func() error {
-					if s := (sender{Hash(identity), key}); calling {
-						owners.Calling[s.identity] = append(owners.Calling[s.identity], s.key)
-					} else {
-						over = append(over, s)
-					}
-					return nil
-				})
-				return err
-			})
+			SELECT o.identity, o.key, CASE WHEN `+mayBeUnderWay+` THEN 1 ELSE 0 END
+			FROM {schema}.calls, unnest(identities, keys) AS o (identity, key)
+			WHERE migration_id = $1 AND o.identity = ANY($2::bytea[]) ORDER BY started_at`), migration, raw).Query(into(&calls))
 	}
 	// The migration stands outside, lest its primary key be read for each identity where
 	// nobody has analyzed the table: an identity is of one migration anyway.
-	var attempts int32
 	q.Queue(s.in(`
 		SELECT t.identity, t.key, t.attempts FROM (SELECT DISTINCT identity FROM unnest($2::bytea[]) AS identity) AS a, LATERAL (
 			SELECT identity, key, attempts, migration_id, imported_at, superseded FROM {schema}.tokens WHERE identity = a.identity OFFSET 0) AS t
 		WHERE t.migration_id = $1
-		ORDER BY t.identity, t.imported_at IS NULL OR t.superseded IS TRUE, t.imported_at, t.key`), migration, raw).
-		Query(func(rows pgx.Rows) error {
-			_, err := pgx.ForEachRow(rows, []any{&identity, &key, &attempts}, func() error {
-				owners.Sent[Hash(identity)] = append(owners.Sent[Hash(identity)], key)
-				if shared {
-					owners.attempts[key] = attempts
-				}
-				return nil
-			})
-			return err
-		})
+		ORDER BY t.identity, t.imported_at IS NULL OR t.superseded IS TRUE, t.imported_at, t.key`), migration, raw).Query(into(&tokens))
 	if err := s.pool.SendBatch(ctx, &q).Close(); err != nil {
 		return Owners{}, pgerr.Wrap("look up identities", err)
 	}
-	for _, s := range over {
-		if !slices.Contains(owners.Sent[s.identity], s.key) {
-			owners.Sent[s.identity] = append(owners.Sent[s.identity], s.key)
+	for _, t := range tokens {
+		owners.Sent[t.identity] = append(owners.Sent[t.identity], t.key)
+		if shared {
+			owners.attempts[t.key] = t.n
+		}
+	}
+	for _, c := range calls {
+		switch {
+		case c.n > 0:
+			owners.Calling[c.identity] = append(owners.Calling[c.identity], c.key)
+		case !slices.Contains(owners.Sent[c.identity], c.key):
+			owners.Sent[c.identity] = append(owners.Sent[c.identity], c.key)
 		}
 	}
 	return owners, nil
+}
+
+// sender is a key that was or is being sent for an identity, with a number that is told
+// of it.
+type sender struct {
+	identity Hash
+	key      string
+	n        int32
+}
+
+// into returns what appends the rows of a query to senders.
+func into(senders *[]sender) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		var identity []byte
+		var s sender
+		_, err := pgx.ForEachRow(rows, []any{&identity, &s.key, &s.n}, func() error {
+			s.identity = Hash(identity)
+			*senders = append(*senders, s)
+			return nil
+		})
+		return err
+	}
 }
 
 // Blank reports whether nothing at all is known of a migration's tokens: none has an

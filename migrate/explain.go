@@ -222,8 +222,6 @@ func (x *explainer) whySent() string {
 		return "it was sent, and what became of it is not known (" + x.known.Reason + ")"
 	case s.AsImported != nil && *s.AsImported && x.known.Superseded:
 		return "another row was sent for the same identity since it was imported"
-	case s.AsImported != nil && *s.AsImported && s.AsSent != nil && !*s.AsSent:
-		return "it was sent for another identity since it was imported"
 	case s.AsImported != nil && !*s.AsImported:
 		return "its content differs from what was imported"
 	case s.AsSent == nil:

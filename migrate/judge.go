@@ -356,10 +356,12 @@ func rule(f facts, p *Policy) (standing, string) {
 	if same && prior.Outcome == checkpoint.Failed {
 		tried := prior.RunID == f.run
 		switch prior.Reason {
-		case reasonRefused, reasonRejected:
-			// A refused duplicate counts as a duplicate in each walk; that it was refused
-			// is not forgotten, while of a rejected one nothing else tells.
-			if (tried || !f.retryFailed) && (!duplicate || prior.Reason == reasonRejected) {
+		case reasonRefused: // a duplicate is one in each walk, and its refusal is not forgotten
+			if !duplicate && (tried || !f.retryFailed) {
+				return standing{checkpoint.Failed, prior.Reason}, prior.Detail
+			}
+		case reasonRejected: // which nothing else tells of a duplicate
+			if duplicate || tried || !f.retryFailed {
 				return standing{checkpoint.Failed, prior.Reason}, prior.Detail
 			}
 		default:

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
 	"tokenmigrate/checkpoint/localpg"
@@ -22,7 +21,6 @@ import (
 // whatever the shards did to each other. It takes the same variables.
 func TestModel_Shards(t *testing.T) {
 	t.Parallel()
-	runs, first := modelNumber(t, "TOKENMIGRATE_MODEL_RUNS", 6), modelNumber(t, "TOKENMIGRATE_MODEL_SEED", 1)
 	if os.Getenv("TOKENMIGRATE_TEST_DATABASE_URL") != "" {
 		t.Skip("this test has more connections than a server may allow")
 	}
@@ -31,50 +29,20 @@ func TestModel_Shards(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = server.Stop() }()
-	var g errgroup.Group
-	g.SetLimit(2 * modelAtOnce) // they wait for each other most of the time
-	for seed := first; seed < first+runs; seed++ {
-		if t.Failed() {
-			break
-		}
-		g.Go(func() error {
-			ctx, cancel := context.WithTimeout(t.Context(), modelTimeout)
-			defer cancel()
-			name := fmt.Sprintf("model_shards_%d_%d", os.Getpid(), seed)
-			if err := server.CreateDatabase(ctx, name); err != nil {
-				t.Errorf("seed %d: %v", seed, err)
-				return nil
-			}
-			defer func() {
-				if err := server.DropDatabase(context.WithoutCancel(ctx), name); err != nil {
-					t.Errorf("seed %d: %v", seed, err)
-				}
-			}()
-			if m, err := runShardsModel(ctx, uint64(seed), server.URL(name)); err != nil {
-				t.Errorf("seed %d: %v\n%s", seed, err, m.trace(err))
-			}
-			return nil
-		})
-	}
-	_ = g.Wait()
+	playModels(t, server, 6, 2*modelAtOnce, runShardsModel) // they wait for each other most of the time
 }
 
 const modelShards = 2
 
 // runShardsModel plays the history of a seed.
 func runShardsModel(ctx context.Context, seed uint64, url string) (m *model, err error) {
-	m = &model{seed: seed, rnd: rand.New(rand.NewPCG(seed, 9)), url: url}
-	if m.db, err = pgx.Connect(ctx, url); err != nil {
-		return m, err
-	}
-	defer m.db.Close(context.WithoutCancel(ctx))
-	writer, err := pgx.Connect(ctx, url)
+	m, writer, end, err := openModel(ctx, seed, url)
 	if err != nil {
 		return m, err
 	}
-	defer writer.Close(context.WithoutCancel(ctx))
+	defer end()
 	rows := 5 + m.rnd.IntN(60)
-	if m.src, err = newModelSource(ctx, writer, rand.New(rand.NewPCG(seed, 10)), rows); err != nil {
+	if m.src, err = newModelSource(ctx, writer, rand.New(rand.NewPCG(seed, 2)), rows); err != nil {
 		return m, err
 	}
 	m.src.crowd, m.src.oversized = 3+m.rnd.IntN(1+rows/3), false

@@ -33,10 +33,15 @@ const (
 //	TOKENMIGRATE_MODEL_RUNS=500 TOKENMIGRATE_MODEL_SEED=1 go test -run TestModel -timeout 2h ./migrate
 func TestModel(t *testing.T) {
 	t.Parallel()
-	runs, first := modelNumber(t, "TOKENMIGRATE_MODEL_RUNS", 16), modelNumber(t, "TOKENMIGRATE_MODEL_SEED", 1)
-	url := localpg.Shared(t).URL
+	playModels(t, localpg.Shared(t), 16, modelAtOnce, runModel)
+}
+
+// playModels plays the histories of so many seeds, or as many as the variables say, some
+// at once, each in a database of its own.
+func playModels(t *testing.T, server *localpg.Server, runs, atOnce int, play func(ctx context.Context, seed uint64, url string) (*model, error)) {
+	runs, first := modelNumber(t, "TOKENMIGRATE_MODEL_RUNS", runs), modelNumber(t, "TOKENMIGRATE_MODEL_SEED", 1)
 	var g errgroup.Group
-	g.SetLimit(modelAtOnce)
+	g.SetLimit(atOnce)
 	for seed := first; seed < first+runs; seed++ {
 		if t.Failed() { // one trace is enough to read
 			break
@@ -45,7 +50,6 @@ func TestModel(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), modelTimeout)
 			defer cancel()
 			name := fmt.Sprintf("model_%d_%d", os.Getpid(), seed)
-			server := localpg.Shared(t)
 			if err := server.CreateDatabase(ctx, name); err != nil {
 				t.Errorf("seed %d: %v", seed, err)
 				return nil
@@ -55,7 +59,7 @@ func TestModel(t *testing.T) {
 					t.Errorf("seed %d: %v", seed, err)
 				}
 			}()
-			if m, err := runModel(ctx, uint64(seed), url(name)); err != nil {
+			if m, err := play(ctx, uint64(seed), server.URL(name)); err != nil {
 				t.Errorf("seed %d: %v\n%s", seed, err, m.trace(err))
 			}
 			return nil
@@ -97,19 +101,30 @@ func (m *model) notef(format string, args ...any) {
 	m.log = append(m.log, fmt.Sprintf(format, args...))
 }
 
+// openModel returns a model without source and endpoint, and a connection for the
+// source, both of which end closes.
+func openModel(ctx context.Context, seed uint64, url string) (m *model, writer *pgx.Conn, end func(), err error) {
+	m = &model{seed: seed, rnd: rand.New(rand.NewPCG(seed, 1)), url: url}
+	if m.db, err = pgx.Connect(ctx, url); err != nil {
+		return m, nil, nil, err
+	}
+	if writer, err = pgx.Connect(ctx, url); err != nil {
+		return m, nil, nil, errors.Join(err, m.db.Close(context.WithoutCancel(ctx)))
+	}
+	return m, writer, func() {
+		_ = writer.Close(context.WithoutCancel(ctx))
+		_ = m.db.Close(context.WithoutCancel(ctx))
+	}, nil
+}
+
 // runModel plays the history of a seed. The error is the first invariant that
 // does not hold.
 func runModel(ctx context.Context, seed uint64, url string) (m *model, err error) {
-	m = &model{seed: seed, rnd: rand.New(rand.NewPCG(seed, 1)), url: url}
-	if m.db, err = pgx.Connect(ctx, url); err != nil {
-		return m, err
-	}
-	defer m.db.Close(context.WithoutCancel(ctx))
-	writer, err := pgx.Connect(ctx, url)
+	m, writer, end, err := openModel(ctx, seed, url)
 	if err != nil {
 		return m, err
 	}
-	defer writer.Close(context.WithoutCancel(ctx))
+	defer end()
 	most := 20 + m.rnd.IntN(30)*m.rnd.IntN(11)
 	if m.src, err = newModelSource(ctx, writer, rand.New(rand.NewPCG(seed, 2)), most); err != nil {
 		return m, err

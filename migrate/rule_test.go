@@ -80,6 +80,7 @@ func TestRule_FollowsWhatIsKnown(t *testing.T) {
 		{name: "refused, and left out as a duplicate by this run", prior: recall(checkpoint.Prior{Outcome: checkpoint.Invalid, Reason: "duplicate", Succeeded: new(false), Fingerprint: isNow, RunID: thisRun}), owned: true, retry: true, want: was(checkpoint.Invalid, "duplicate")},
 		{name: "refused before, one of several that are sent", prior: prior(checkpoint.Failed, "refused", isNow, none, earlierRun), owned: true, policy: Policy{SendDuplicates: true}, want: refused},
 		{name: "rejected before, a duplicate now", prior: prior(checkpoint.Failed, "rejected", isNow, none, earlierRun), owned: true, want: rejected},
+		{name: "rejected before, a duplicate now, retry", prior: prior(checkpoint.Failed, "rejected", isNow, none, earlierRun), owned: true, retry: true, want: rejected},
 		{name: "unavailable before", prior: prior(checkpoint.Failed, "unavailable", isNow, none, earlierRun), want: send},
 		{name: "unavailable in this run", prior: prior(checkpoint.Failed, "unavailable", isNow, none, thisRun), want: unavailable},
 		{name: "unavailable in this run, retry", prior: prior(checkpoint.Failed, "unavailable", isNow, none, thisRun), retry: true, want: unavailable},

@@ -233,3 +233,21 @@ func TestPause_WithoutPrivileges(t *testing.T) {
 	}
 	r.must(0, "status")
 }
+
+// A dry run goes on where its role may not read what an operator asked for.
+func TestDryRun_WithoutPrivilegesOnThePace(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sandbox.Options{}).fill(3)
+	r.must(0, "run")
+	r.must(0, "pace", "6")
+	role, password := r.onlySelect()
+	r.readCheckpoint(role)
+	r.env["CHECKPOINT_DATABASE_URL"] = asRole(r.env["CHECKPOINT_DATABASE_URL"], role, password)
+	if said := r.must(0, "dry-run").said(); !strings.Contains(said, "an operator set the pace to 6 calls a minute") {
+		t.Errorf("with SELECT: got %s, want the operator's pace", said)
+	}
+	mustExec(t, r.cp, `REVOKE SELECT ON tokenmigrate.paces FROM `+role)
+	if said := r.must(0, "dry-run").said(); !strings.Contains(said, "whether an operator set another pace is not known") {
+		t.Errorf("without: got %s, want that it is not known", said)
+	}
+}
